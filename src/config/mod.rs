@@ -1,0 +1,155 @@
+//! Raw YAML → checked configuration that cannot be wrong.
+//!
+//! `load` reads files into a tree that remembers where everything stood, and checks it
+//! into a [`Config`], reporting every error at once.
+
+use crate::retention::calendar::Seconds;
+use crate::retention::policy::Rulebook;
+use crate::wire::progress::ConfigHash;
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use std::collections::BTreeMap;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Prefix of topics, groups and transactional ids.
+    pub application: String,
+    pub zone: Tz,
+    /// librdkafka properties, secrets resolved; never logged.
+    pub kafka: BTreeMap<String, String>,
+    pub http: Http,
+    pub topics: Topics,
+    /// In the order of [`Rulebook::sources`].
+    pub sources: Vec<Source>,
+    /// In the order of [`Rulebook::policies`].
+    pub texts: Vec<PolicyText>,
+    /// What deciding needs.
+    pub rules: Rulebook,
+    /// Of all but `http`, `kafka` and secrets.
+    pub hash: ConfigHash,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    pub listen: std::net::SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// Of `signals` and `state`, for ever.
+    pub partitions: u32,
+    pub replication_factor: u16,
+}
+
+/// A source of records, as ingest reads it. Its lateness, silence and history are in
+/// [`Rulebook::sources`] at the same place.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub key: String,
+    pub topics: Vec<TopicPattern>,
+    pub customer: CustomerFrom,
+    pub lowercase: bool,
+    pub time: TimeFrom,
+    /// Of times that have no zone.
+    pub zone: Tz,
+    pub retired: bool,
+    pub rules: Vec<Rule>,
+    /// Hash over all that decides what the source's records mean: format, customer, time, rules, zones,
+    /// `lowercase`, resolution, `reread`. First 8 bytes of SHA-256.
+    pub reading: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum TopicPattern {
+    Name(String),
+    /// Written `^regex` in the file; matched against the whole name.
+    Regex(regex::Regex),
+}
+
+impl TopicPattern {
+    pub fn matches(&self, topic: &str) -> bool {
+        match self {
+            TopicPattern::Name(name) => name == topic,
+            TopicPattern::Regex(regex) => regex.is_match(topic),
+        }
+    }
+}
+
+/// JSON Pointer (RFC 6901), with `*` as a step through an array.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pointer(pub Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// A member's name, or an array's index; `~0` and `~1` already undone.
+    Member(String),
+    /// Every element of an array.
+    Each,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CustomerFrom {
+    Value(Pointer),
+    /// The record's key as text.
+    Key,
+    /// The record's key as JSON.
+    KeyPointer(Pointer),
+    Header(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeFrom {
+    /// The record's own timestamp.
+    Record,
+    Value(Pointer),
+}
+
+/// One rule: what makes a record a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// All must match.
+    pub when: Vec<Condition>,
+    /// The rule does not apply where all of these match; empty: no exception.
+    pub unless: Vec<Condition>,
+    /// The rule's own time, instead of the source's.
+    pub time: Option<TimeFrom>,
+    pub yields: Yield,
+}
+
+/// A field and the values that match: JSON text, or `None` for null or absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub field: Pointer,
+    pub any_of: Vec<Option<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Yield {
+    /// An activity of the kind at this place in [`Rulebook::kinds`].
+    Activity(crate::retention::activity::KindIndex),
+}
+
+/// What people read of a policy, and what decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyText {
+    /// By language.
+    pub purpose: BTreeMap<String, String>,
+    pub lawful_basis: LawfulBasis,
+    pub interest: BTreeMap<String, String>,
+    pub review_by: NaiveDate,
+}
+
+/// GDPR article 6(1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LawfulBasis {
+    Consent,
+    Contract,
+    LegalObligation,
+    VitalInterests,
+    PublicTask,
+    LegitimateInterest,
+}
+
+/// The least and largest `allowed_lateness` without `short_periods`.
+pub const LATENESS_MIN: Seconds = Seconds(600);

@@ -1,0 +1,1 @@
+//! Health, metrics; later the API and the page.

@@ -1,0 +1,1 @@
+//! Records → signals and progress. Stateless, at-least-once, idempotent.

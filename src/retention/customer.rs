@@ -1,0 +1,125 @@
+//! What has been sent about a customer, and what came back. Few customers have any of it: whoever is
+//! merely active has only [`LastSeen`](super::activity::LastSeen) times.
+
+use super::calendar::Timestamp;
+use super::command::{Cause, Kept, Next, Since};
+use super::policy::Action;
+use uuid::Uuid;
+
+/// The side of a customer's state that only commands give it. Default: nothing was ever sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// Ordered by policy key; only policies that have sent something.
+    pub courses: Vec<Course>,
+    /// Recalls not answered yet, in the order they were decided.
+    pub recalls: Vec<Recalled>,
+}
+
+impl Record {
+    pub fn is_empty(&self) -> bool {
+        self.courses.is_empty() && self.recalls.is_empty()
+    }
+}
+
+/// How far one policy has come for one customer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// The policy's key: its identity across configurations.
+    pub policy: String,
+    /// How often the policy has started over, recalls included; part of a command's identity.
+    pub round: u32,
+    /// The starting point that what was sent rests on; `None` after a recall.
+    pub since: Option<Timestamp>,
+    /// What was sent for this starting point, in the order it was sent.
+    pub sent: Vec<Sent>,
+    /// What the last removal left at a target because something else kept it there.
+    pub left: Vec<Left>,
+}
+
+/// One command that left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    pub id: Uuid,
+    pub round: u32,
+    /// Key of the target.
+    pub target: String,
+    pub action: Action,
+    pub cause: Cause,
+    pub policy_version: String,
+    /// Names, in the policy's order.
+    pub categories: Vec<String>,
+    pub kept: Vec<Kept>,
+    pub since: Since,
+    pub deadline: Timestamp,
+    pub deferred_by: Option<String>,
+    pub next: Option<Next>,
+    /// When the latest attempt left.
+    pub sent_at: Timestamp,
+    /// When the first attempt left.
+    pub first_sent_at: Timestamp,
+    /// Of the latest attempt, from 1.
+    pub attempt: u32,
+    /// When the latest attempt's lease ends; `None`: the target does not acknowledge.
+    pub expires: Option<Timestamp>,
+    pub reply: Reply,
+}
+
+/// What a target has answered to one command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    #[default]
+    None,
+    /// Executed; absorbs every other answer. `at` is the acknowledgement's time, held between the
+    /// first sending and the append time of its signal.
+    Done {
+        at: Timestamp,
+    },
+    /// The target must keep the data until then.
+    Retained {
+        attempt: u32,
+        until: Timestamp,
+    },
+    Failed {
+        attempt: u32,
+    },
+}
+
+/// Categories that a removal left at a target, and the stage that left them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Key of the target.
+    pub target: String,
+    pub action: Action,
+    pub categories: Vec<String>,
+}
+
+/// A recalled command and the recall itself, until one of them is answered with `done`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recalled {
+    /// The recall's own id.
+    pub id: Uuid,
+    pub policy: String,
+    /// The command as it was sent.
+    pub command: Sent,
+    /// When the latest attempt of the recall left.
+    pub sent_at: Timestamp,
+    pub attempt: u32,
+}
+
+/// A target's answer to one attempt of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub command: Uuid,
+    pub attempt: u32,
+    /// Key of the target.
+    pub target: String,
+    pub result: AckResult,
+    pub time: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckResult {
+    Done,
+    Retained { until: Timestamp },
+    Failed,
+}

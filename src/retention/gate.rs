@@ -1,0 +1,26 @@
+//! What progress proves.
+//!
+//! Ingest reports facts, the shard judges them here. A policy's gate is one instant: deadlines up to
+//! it are proven, later ones are not.
+
+use super::calendar::Timestamp;
+use super::policy::PolicyIndex;
+
+/// From when on a rule's, and so a policy's, history is known; before it, it is unknown, not silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KnownSince {
+    /// Nothing is missing.
+    Beginning,
+    /// Every customer counts as active at this instant.
+    At(Timestamp),
+    /// Not heard yet: nothing can be decided.
+    Unknown,
+}
+
+/// What deciding asks of the gate. The shard answers from progress, `simulate` with what its rules say.
+pub trait Gate {
+    /// The latest deadline of `policy` that is proven at `now`; `None` when the gate is closed.
+    fn proven_up_to(&self, policy: PolicyIndex, now: Timestamp) -> Option<Timestamp>;
+    /// The latest `history_from` of the rules that yield the policy's kinds.
+    fn known_since(&self, policy: PolicyIndex) -> KnownSince;
+}

@@ -1,0 +1,18 @@
+//! The deciding part, pure: state, an input, the policies, the gate and `now` in; changed state, the
+//! next wake and commands out. Nothing here reads a clock, does I/O or logs.
+//!
+//! * [`calendar`]: periods, deadlines, local days
+//! * [`activity`]: kinds of activity, and when a customer was last seen doing each
+//! * [`policy`]: what was promised: policies, stages, targets
+//! * [`customer`]: what has been sent to whom, and what came back
+//! * [`gate`]: what progress proves
+//! * [`decide`]: what leaves now, and when to look again
+//! * [`command`]: what a target is told, and the identity of it
+
+pub mod activity;
+pub mod calendar;
+pub mod command;
+pub mod customer;
+pub mod decide;
+pub mod gate;
+pub mod policy;

@@ -1,0 +1,1 @@
+//! An in-memory log that drives the real ingest and shards; the demo and the tests use it.

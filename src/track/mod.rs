@@ -1,0 +1,1 @@
+//! Signals → state and commands, exactly once.

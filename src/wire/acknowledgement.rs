@@ -1,0 +1,1 @@
+//! A target's answer to a command: JSON on `<app>.acks`.

@@ -1,0 +1,8 @@
+//! Bytes ↔ types. Pure. Signals, progress and state are a compact versioned binary format of our own;
+//! commands and acknowledgements are JSON.
+
+pub mod acknowledgement;
+pub mod command;
+pub mod progress;
+pub mod signal;
+pub mod state;
