@@ -3,7 +3,7 @@
 
 use super::calendar::Timestamp;
 use super::command::{Cause, Kept, Next, Since};
-use super::policy::Action;
+use super::policy::StageId;
 use uuid::Uuid;
 
 /// The side of a customer's state that only commands give it. Default: nothing was ever sent.
@@ -43,7 +43,7 @@ pub struct Sent {
     pub round: u32,
     /// Key of the target.
     pub target: String,
-    pub action: Action,
+    pub stage: StageId,
     pub cause: Cause,
     pub policy_version: String,
     /// Names, in the policy's order.
@@ -89,7 +89,7 @@ pub enum Reply {
 pub struct Left {
     /// Key of the target.
     pub target: String,
-    pub action: Action,
+    pub stage: StageId,
     pub categories: Vec<String>,
 }
 

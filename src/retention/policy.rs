@@ -144,6 +144,14 @@ pub struct Stage {
     pub targets: Vec<TargetIndex>,
 }
 
+/// A stage's identity across configurations: its action, and which of the policy's stages with that
+/// action it is, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId {
+    pub action: Action,
+    pub nth: u8,
+}
+
 /// What a stage tells its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
@@ -186,6 +194,19 @@ impl Mode {
             Mode::Notify => action == Action::Warn,
             Mode::Enforce => true,
         }
+    }
+}
+
+impl Policy {
+    pub fn stage_id(&self, place: usize) -> StageId {
+        let action = self.stages[place].action;
+        let nth = self.stages[..place].iter().filter(|stage| stage.action == action).count();
+        StageId { action, nth: u8::try_from(nth).unwrap_or(u8::MAX) }
+    }
+
+    /// The place of a stage in [`Policy::stages`], if the policy still has it.
+    pub fn stage_by_id(&self, id: StageId) -> Option<usize> {
+        (0..self.stages.len()).filter(|&place| self.stages[place].action == id.action).nth(usize::from(id.nth))
     }
 }
 
