@@ -1,0 +1,57 @@
+//! What comes back.
+
+use crate::retention::calendar::Timestamp;
+use crate::retention::customer::{AckResult, Acknowledgement, Record, Reply, Sent};
+
+/// Whether an acknowledgement answered something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Command,
+    Recall,
+    /// No command of this customer has this id at this target: only a metric changes.
+    Nothing,
+}
+
+/// Merges a target's answer into the record. `append_time` is when its signal was appended.
+pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Timestamp) -> Answered {
+    let mut commands = record.courses.iter_mut().flat_map(|course| &mut course.sent);
+    if let Some(sent) = commands.find(|sent| sent.id == ack.command && sent.target == ack.target) {
+        sent.reply = merge(sent, ack, append_time);
+        return Answered::Command;
+    }
+    let done = ack.result == AckResult::Done;
+    for place in 0..record.recalls.len() {
+        let recalled = &record.recalls[place];
+        if recalled.command.target != ack.target {
+            continue;
+        }
+        let answered = match ack.command {
+            id if id == recalled.id => Answered::Recall,
+            id if id == recalled.command.id => Answered::Command,
+            _ => continue,
+        };
+        // Done with the recall, or done before the recall came: either way there is nothing to repeat.
+        if done {
+            record.recalls.remove(place);
+        }
+        return answered;
+    }
+    Answered::Nothing
+}
+
+/// `done` absorbs; else the higher attempt; on a tie retained over failed, and the longer stay.
+fn merge(sent: &Sent, ack: &Acknowledgement, append_time: Timestamp) -> Reply {
+    let answer = match ack.result {
+        AckResult::Done => Reply::Done { at: ack.time.max(sent.first_sent_at).min(append_time) },
+        AckResult::Retained { until } => Reply::Retained { attempt: ack.attempt, until },
+        AckResult::Failed => Reply::Failed { attempt: ack.attempt },
+    };
+    let rank = |reply: Reply| match reply {
+        Reply::None => (0, 0, 0, Timestamp::MIN),
+        Reply::Failed { attempt } => (1, attempt, 0, Timestamp::MIN),
+        Reply::Retained { attempt, until } => (1, attempt, 1, until),
+        // Of two that say done the earlier: a repeated answer must not lengthen a notice.
+        Reply::Done { at } => (2, 0, 0, Timestamp(-at.0)),
+    };
+    if rank(answer) > rank(sent.reply) { answer } else { sent.reply }
+}
