@@ -1,5 +1,5 @@
 //! Section "Time": periods end as Regulation (EEC, Euratom) 1182/71, article 3, says, in every zone.
-
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use chrono::{DateTime, NaiveDate};
 use chrono_tz::Tz;
 use lapsed::retention::calendar::{

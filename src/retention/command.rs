@@ -41,6 +41,10 @@ pub enum Verb {
 }
 
 impl Verb {
+    pub fn is_recall(self) -> bool {
+        self == Verb::Recall
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Verb::Recall => "recall",

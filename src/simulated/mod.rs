@@ -1,1 +1,3 @@
 //! An in-memory log that drives the real ingest and shards; the demo and the tests use it.
+
+pub mod offline;

@@ -94,10 +94,9 @@ fn data<'a>(command: &'a Command, customer: &'a str, rules: &'a Rulebook) -> Dat
         since: SinceData { kind: &command.since.kind, date: day_or_instant(command.since.at, rules) },
         deadline: command.deadline.to_local_string(rules.zone),
         deferred_by: command.deferred_by.as_deref(),
-        next: command.next.map(|next| NextData {
-            command: Verb::Act(next.action).name(),
-            on: day_or_instant(next.on, rules),
-        }),
+        next: command
+            .next
+            .map(|next| NextData { command: Verb::Act(next.action).name(), on: day_or_instant(next.on, rules) }),
         recalls: command.recalls.map(|id| id.to_string()),
         attempt: command.attempt,
     }

@@ -32,8 +32,7 @@ impl Judgement<'_> {
         let place = match courses.binary_search_by(|course| course.policy.as_str().cmp(key)) {
             Ok(place) => place,
             Err(place) => {
-                let new =
-                    Course { policy: key.clone(), round: 0, since: None, sent: Vec::new(), left: Vec::new() };
+                let new = Course { policy: key.clone(), round: 0, since: None, sent: Vec::new(), left: Vec::new() };
                 courses.insert(place, new);
                 place
             }

@@ -1,0 +1,184 @@
+//! The same decisions offline: time jumps from event to event, every policy is enforced, and the gate
+//! always proves up to now. What `lapsed simulate` runs on.
+
+use crate::retention::activity::{KindIndex, LastSeen};
+use crate::retention::calendar::Timestamp;
+use crate::retention::command::Command;
+use crate::retention::customer::{AckResult, Acknowledgement, Record};
+use crate::retention::decide::{Circumstances, Sending, acknowledge, judge};
+use crate::retention::gate::{Gate, KnownSince};
+use crate::retention::policy::{Mode, PolicyIndex, Rulebook};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+/// Something that a record told, at the instant at which it arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrival {
+    Activity { customer: Rc<str>, kind: KindIndex, at: Timestamp },
+    Acknowledgement { customer: Rc<str>, acknowledgement: Acknowledgement },
+}
+
+impl Arrival {
+    fn customer(&self) -> &Rc<str> {
+        match self {
+            Arrival::Activity { customer, .. } | Arrival::Acknowledgement { customer, .. } => customer,
+        }
+    }
+}
+
+/// Who acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledging {
+    /// Every command is done the moment it leaves.
+    AtOnce,
+    /// Only what arrives counts.
+    FromInput,
+}
+
+/// A gate that always proves up to now.
+struct OpenGate {
+    /// By policy.
+    known_since: Vec<KnownSince>,
+}
+
+impl Gate for OpenGate {
+    fn proven_up_to(&self, _policy: PolicyIndex, now: Timestamp) -> Option<Timestamp> {
+        Some(now)
+    }
+
+    fn known_since(&self, policy: PolicyIndex) -> KnownSince {
+        self.known_since[usize::from(policy.0)]
+    }
+}
+
+#[derive(Default)]
+struct Customer {
+    seen: Vec<LastSeen>,
+    record: Record,
+    wake: Option<Timestamp>,
+}
+
+/// A simulation: feed it what arrives in order, and take the commands.
+pub struct Offline {
+    rules: Rulebook,
+    gate: OpenGate,
+    acknowledging: Acknowledging,
+    customers: HashMap<Rc<str>, Customer>,
+    wakes: BTreeSet<(Timestamp, Rc<str>)>,
+    commands: Vec<(Rc<str>, Command)>,
+}
+
+impl Offline {
+    /// `known_since` is by policy.
+    pub fn new(mut rules: Rulebook, known_since: Vec<KnownSince>, acknowledging: Acknowledging) -> Offline {
+        for policy in &mut rules.policies {
+            policy.mode = Mode::Enforce;
+        }
+        Offline {
+            rules,
+            gate: OpenGate { known_since },
+            acknowledging,
+            customers: HashMap::new(),
+            wakes: BTreeSet::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    pub fn rules(&self) -> &Rulebook {
+        &self.rules
+    }
+
+    /// Runs through `arrivals`, ordered by the millisecond of Unix time at which each arrives, up to but
+    /// not including `until_ms`, and returns every command with its customer, ordered by time, customer,
+    /// policy, target, recalls first.
+    pub fn run(mut self, arrivals: impl IntoIterator<Item = (i64, Arrival)>, until_ms: i64) -> Vec<(Rc<str>, Command)> {
+        let mut by_instant = BTreeMap::<i64, Vec<Arrival>>::new();
+        for (arrives_ms, arrival) in arrivals {
+            by_instant.entry(arrives_ms).or_default().push(arrival);
+        }
+        let until = Timestamp::from_millis_ceil(until_ms);
+        for (arrives_ms, arrivals) in by_instant {
+            if arrives_ms >= until_ms {
+                break;
+            }
+            // A decision of this very instant waits for the records of it.
+            self.decide_before(Timestamp::from_millis_ceil(arrives_ms));
+            self.arrive(Timestamp::from_millis_floor(arrives_ms), arrivals);
+        }
+        self.decide_before(until);
+        let Offline { rules, mut commands, .. } = self;
+        commands.sort_by(|(customer, a), (other, b)| {
+            let key = |command: &Command| {
+                (command.policy.clone(), rules.target(command.target).key.clone(), command.verb.is_recall())
+            };
+            let (key_a, key_b) = (key(a), key(b));
+            (a.time, customer, key_a.0, key_a.1, !key_a.2).cmp(&(b.time, other, key_b.0, key_b.1, !key_b.2))
+        });
+        commands
+    }
+
+    fn decide_before(&mut self, end: Timestamp) {
+        while let Some((wake, customer)) = self.wakes.first().cloned() {
+            if wake >= end {
+                return;
+            }
+            self.judge(&customer, wake);
+        }
+    }
+
+    fn arrive(&mut self, now: Timestamp, arrivals: Vec<Arrival>) {
+        let mut touched = BTreeSet::new();
+        for arrival in arrivals {
+            let customer = self.customers.entry(arrival.customer().clone()).or_default();
+            customer.seen.resize(self.rules.kinds.len(), LastSeen::NEVER);
+            match &arrival {
+                Arrival::Activity { kind, at, .. } => {
+                    let seen = &mut customer.seen[usize::from(kind.0)];
+                    *seen = seen.merge(LastSeen::at(*at));
+                }
+                Arrival::Acknowledgement { acknowledgement, .. } => {
+                    acknowledge(&mut customer.record, acknowledgement, now);
+                }
+            }
+            touched.insert(arrival.customer().clone());
+        }
+        for customer in touched {
+            self.judge(&customer, now);
+        }
+    }
+
+    fn judge(&mut self, name: &Rc<str>, now: Timestamp) {
+        let Some(customer) = self.customers.get_mut(name) else { return };
+        if let Some(wake) = customer.wake.take() {
+            self.wakes.remove(&(wake, name.clone()));
+        }
+        let circumstances = Circumstances { rules: &self.rules, gate: &self.gate, now, sending: Sending::All };
+        let mut sent = Vec::new();
+        // What is acknowledged the moment it leaves may let the next command leave.
+        loop {
+            let first_new = sent.len();
+            let wake = judge(circumstances, name, &customer.seen, &mut customer.record, &mut sent);
+            customer.wake = wake.at;
+            if self.acknowledging == Acknowledging::FromInput || sent.len() == first_new {
+                break;
+            }
+            for command in &sent[first_new..] {
+                acknowledge(&mut customer.record, &done(&self.rules, command, now), now);
+            }
+        }
+        if let Some(wake) = customer.wake {
+            self.wakes.insert((wake, name.clone()));
+        }
+        self.commands.extend(sent.into_iter().map(|command| (name.clone(), command)));
+    }
+}
+
+fn done(rules: &Rulebook, command: &Command, now: Timestamp) -> Acknowledgement {
+    Acknowledgement {
+        command: command.id,
+        attempt: command.attempt,
+        target: rules.target(command.target).key.clone(),
+        result: AckResult::Done,
+        time: now,
+    }
+}

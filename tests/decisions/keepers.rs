@@ -1,0 +1,83 @@
+//! The last purpose removes.
+
+use crate::story::Story;
+
+#[test]
+fn what_another_policy_still_needs_is_kept_and_the_last_one_removes_it() {
+    Story::new(&["a: email name; purchase; P1Y expire crm", "b: email; purchase; P2Y expire crm"])
+        .active("purchase", "2024-03-10")
+        .expect(
+            "2027-01-01",
+            &["2025-03-13T00:00:00 a expire crm [name] kept [email by b]", "2026-03-13T00:00:00 b expire crm [email]"],
+        );
+}
+
+#[test]
+fn of_two_due_at_one_instant_the_second_removes_what_they_share() {
+    Story::new(&["a: email name; purchase; P1Y expire crm", "b: email phone; purchase; P1Y expire crm"])
+        .active("purchase", "2024-03-10")
+        .expect(
+            "2027-01-01",
+            &[
+                "2025-03-13T00:00:00 a expire crm [name] kept [email by b]",
+                "2025-03-13T00:00:00 b expire crm [email phone]",
+            ],
+        );
+}
+
+#[test]
+fn only_the_same_category_at_the_same_target_of_a_removal_is_kept() {
+    Story::new(&[
+        "a: email; purchase; P1Y expire crm mailing",
+        "b: phone; purchase; P2Y expire crm",
+        "c: email; purchase; P23M warn crm, P2Y expire mailing",
+        "d: email; registered; P2Y expire crm", // does not cover the customer: no starting point
+    ])
+    .active("purchase", "2024-03-10")
+    .expect(
+        "2025-04-01",
+        &["2025-03-13T00:00:00 a expire crm [email]", "2025-03-13T00:00:00 a expire mailing [] kept [email by c]"],
+    );
+}
+
+#[test]
+fn a_removal_that_would_remove_nothing_is_not_warned_of() {
+    Story::new(&["a: email; purchase; P11M warn mailing, P1Y expire crm", "b: email; purchase; P2Y expire crm"])
+        .active("purchase", "2024-03-10")
+        .expect(
+            "2027-01-01",
+            &["2025-03-13T00:00:00 a expire crm [] kept [email by b]", "2026-03-13T00:00:00 b expire crm [email]"],
+        );
+}
+
+#[test]
+fn what_a_removal_left_is_removed_when_its_keeper_goes_without_removing_it() {
+    // b removes at crm early on, while a still keeps the address there, and later only at mailing.
+    Story::new(&["a: email; purchase; P2Y expire crm", "b: email; purchase; P1Y anonymise crm, P3Y expire mailing"])
+        .active("purchase", "2024-03-10")
+        .expect(
+            "2028-01-01",
+            &[
+                "2025-03-13T00:00:00 b anonymise crm [] kept [email by a]",
+                "2026-03-13T00:00:00 a expire crm [] kept [email by b]",
+                "2027-03-13T00:00:00 b anonymise crm [email]",
+                "2027-03-13T00:00:00 b expire mailing [email]",
+            ],
+        );
+}
+
+#[test]
+fn a_policy_that_begins_to_keep_a_category_recalls_its_removal() {
+    Story::new(&["a: email; purchase; P1Y expire crm", "b: email; login; P1Y expire crm"])
+        .without_acknowledgements()
+        .active("purchase", "2024-03-10")
+        .active("login", "2025-03-14")
+        .expect(
+            "2025-03-15",
+            &[
+                "2025-03-13T00:00:00 a expire crm [email]",
+                "2025-03-14T00:00:00 a recall crm [email]",
+                "2025-03-14T00:00:00 a expire crm [] kept [email by b]",
+            ],
+        );
+}

@@ -1,0 +1,55 @@
+//! A command is a lease: without an answer it is sent again under the same id.
+
+use crate::story::{Story, at};
+use lapsed::retention::customer::AckResult;
+
+const OFFERS: &str = "offers: email; purchase; P24M anonymise crm";
+
+#[test]
+fn an_unanswered_command_is_repeated_word_for_word() {
+    let story = Story::new(&[OFFERS]).without_acknowledgements().active("purchase", "2024-02-29");
+    story.expect(
+        "2026-03-08",
+        &[
+            "2026-03-03T00:00:00 offers anonymise crm [email]",
+            "2026-03-06T00:00:00 offers anonymise crm [email] attempt 2",
+        ],
+    );
+    let commands = story.commands(at("2026-03-08").0 * 1000);
+    let mut first_again = commands[1].clone();
+    first_again.attempt = 1;
+    first_again.time = commands[0].time;
+    first_again.expires = commands[0].expires;
+    assert_eq!(first_again, commands[0]);
+    assert_eq!(commands[1].expires, Some(at("2026-03-09")));
+}
+
+#[test]
+fn done_ends_it_whichever_attempt_it_answers() {
+    let story = Story::new(&[OFFERS]).without_acknowledgements().active("purchase", "2024-02-29");
+    let story = story.acknowledges(0, AckResult::Done, "2026-03-04", "2026-03-06T12:00:00");
+    story.expect(
+        "2027-03-08",
+        &[
+            "2026-03-03T00:00:00 offers anonymise crm [email]",
+            "2026-03-06T00:00:00 offers anonymise crm [email] attempt 2",
+        ],
+    );
+}
+
+#[test]
+fn retained_waits_until_its_end_and_failed_until_the_lease_ends() {
+    let story = Story::new(&[OFFERS]).without_acknowledgements().active("purchase", "2024-02-29");
+    let retained = AckResult::Retained { until: at("2026-08-01") };
+    let story = story.acknowledges(0, retained, "2026-03-04", "2026-03-04");
+    story.expect(
+        "2026-08-02",
+        &[
+            "2026-03-03T00:00:00 offers anonymise crm [email]",
+            "2026-08-01T00:00:00 offers anonymise crm [email] attempt 2",
+        ],
+    );
+    let story = story.acknowledges(1, AckResult::Failed, "2026-08-01T01:00:00", "2026-08-01T01:00:00");
+    assert_eq!(story.commands(at("2026-08-04").0 * 1000).len(), 2);
+    assert_eq!(story.commands(at("2026-08-04").0 * 1000 + 1).len(), 3);
+}

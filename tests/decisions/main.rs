@@ -1,0 +1,12 @@
+//! Section "Decisions": input → expected commands. One file a rule, readable by whoever answers for it.
+//!
+//! Each story runs through the offline simulation, which decides by the same code as the service.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod keepers;
+mod known_since;
+mod leases;
+mod recall;
+mod stages;
+mod story;
