@@ -2,6 +2,7 @@
 //! next wake and commands out. Nothing here reads a clock, does I/O or logs.
 //!
 //! * [`calendar`]: periods, deadlines, local days
+//! * [`almanac`]: deadlines looked up instead of computed
 //! * [`activity`]: kinds of activity, and when a customer was last seen doing each
 //! * [`policy`]: what was promised: policies, stages, targets
 //! * [`customer`]: what has been sent to whom, and what came back
@@ -10,6 +11,7 @@
 //! * [`command`]: what a target is told, and the identity of it
 
 pub mod activity;
+pub mod almanac;
 pub mod calendar;
 pub mod command;
 pub mod customer;

@@ -2,6 +2,7 @@
 //! always proves up to now. What `lapsed simulate` runs on.
 
 use crate::retention::activity::{KindIndex, LastSeen};
+use crate::retention::almanac::Almanac;
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::Command;
 use crate::retention::customer::{AckResult, Acknowledgement, Record};
@@ -61,6 +62,7 @@ struct Customer {
 /// A simulation: feed it what arrives in order, and take the commands.
 pub struct Offline {
     rules: Rulebook,
+    almanac: Almanac,
     gate: OpenGate,
     acknowledging: Acknowledging,
     customers: HashMap<Rc<str>, Customer>,
@@ -75,6 +77,7 @@ impl Offline {
             policy.mode = Mode::Enforce;
         }
         Offline {
+            almanac: Almanac::new(rules.zone),
             rules,
             gate: OpenGate { known_since },
             acknowledging,
@@ -152,7 +155,8 @@ impl Offline {
         if let Some(wake) = customer.wake.take() {
             self.wakes.remove(&(wake, name.clone()));
         }
-        let circumstances = Circumstances { rules: &self.rules, gate: &self.gate, now, sending: Sending::All };
+        let circumstances =
+            Circumstances { rules: &self.rules, almanac: &self.almanac, gate: &self.gate, now, sending: Sending::All };
         let mut sent = Vec::new();
         // What is acknowledged the moment it leaves may let the next command leave.
         loop {

@@ -21,6 +21,7 @@ pub use acknowledge::{Answered, acknowledge};
 pub use standing::{Start, starting_point};
 
 use super::activity::LastSeen;
+use super::almanac::Almanac;
 use super::calendar::Timestamp;
 use super::command::Command;
 use super::customer::Record;
@@ -57,6 +58,8 @@ impl Wake {
 #[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
     pub rules: &'a Rulebook,
+    /// Of the rulebook's zone.
+    pub almanac: &'a Almanac,
     pub gate: &'a dyn Gate,
     pub now: Timestamp,
     pub sending: Sending,

@@ -2,6 +2,7 @@
 
 use super::{Circumstances, Judgement, Wake};
 use crate::retention::activity::{KindIndex, LastSeen};
+use crate::retention::almanac::Almanac;
 use crate::retention::calendar::{Period, Timestamp, first_instant_after, local_date};
 use crate::retention::command::Since;
 use crate::retention::customer::{Course, Reply, Sent};
@@ -19,7 +20,13 @@ pub struct Start {
 
 /// The latest activity of the policy's kinds, or, if that is later, the moment since when they are
 /// known at all. `None`: there is no starting point, or the history isn't known yet.
-pub fn starting_point(rules: &Rulebook, policy: &Policy, seen: &[LastSeen], known: KnownSince) -> Option<Start> {
+pub fn starting_point(
+    rules: &Rulebook,
+    almanac: &Almanac,
+    policy: &Policy,
+    seen: &[LastSeen],
+    known: KnownSince,
+) -> Option<Start> {
     let mut start: Option<Start> = None;
     for &kind in &policy.since_last {
         let Some(at) = seen.get(usize::from(kind.0)).and_then(|seen| seen.timestamp()) else { continue };
@@ -28,7 +35,7 @@ pub fn starting_point(rules: &Rulebook, policy: &Policy, seen: &[LastSeen], know
         }
     }
     if let KnownSince::At(known) = known {
-        let at = rules.resolution.apply(known, rules.zone);
+        let at = almanac.at_resolution(rules.resolution, known);
         if start.is_none_or(|activity| activity.at < at) {
             start = Some(Start { at, kind: None });
         }
@@ -37,27 +44,27 @@ pub fn starting_point(rules: &Rulebook, policy: &Policy, seen: &[LastSeen], know
 }
 
 pub(super) fn starts(circumstances: Circumstances<'_>, seen: &[LastSeen]) -> Vec<Option<Start>> {
-    let Circumstances { rules, gate, .. } = circumstances;
+    let Circumstances { rules, almanac, gate, .. } = circumstances;
     let policies = rules.policies.iter().enumerate();
     policies
         .map(|(place, policy)| {
             let known = gate.known_since(PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX)));
-            starting_point(rules, policy, seen, known)
+            starting_point(rules, almanac, policy, seen, known)
         })
         .collect()
 }
 
 /// The common case, cheap: nothing was ever sent and no first stage is due. `None`: look closer.
 pub(super) fn nothing_due(circumstances: Circumstances<'_>, seen: &[LastSeen]) -> Option<Wake> {
-    let Circumstances { rules, gate, now, .. } = circumstances;
+    let Circumstances { rules, almanac, gate, now, .. } = circumstances;
     let mut wake = Wake::default();
     for (place, policy) in rules.policies.iter().enumerate() {
         let known = gate.known_since(PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX)));
         if known == KnownSince::Unknown {
             continue;
         }
-        let Some(start) = starting_point(rules, policy, seen, known) else { continue };
-        let ready = stage_deadline(rules, policy, 0, start.at) + policy.lateness;
+        let Some(start) = starting_point(rules, almanac, policy, seen, known) else { continue };
+        let ready = stage_deadline(almanac, policy, 0, start.at) + policy.lateness;
         if ready <= now {
             return None;
         }
@@ -68,8 +75,8 @@ pub(super) fn nothing_due(circumstances: Circumstances<'_>, seen: &[LastSeen]) -
 
 /// The first instant after a stage's period, counted from `start`; the whole period at once, never
 /// stage to stage.
-pub(super) fn stage_deadline(rules: &Rulebook, policy: &Policy, stage: usize, start: Timestamp) -> Timestamp {
-    policy.stages[stage].after.deadline(policy.counted_from.apply(start, rules.zone), rules.zone)
+pub(super) fn stage_deadline(almanac: &Almanac, policy: &Policy, stage: usize, start: Timestamp) -> Timestamp {
+    almanac.deadline(policy.counted_from, policy.stages[stage].after, start)
 }
 
 /// Something a policy would send, and the first instant at which it may.
@@ -193,7 +200,7 @@ impl<'a> Judgement<'a> {
     }
 
     pub(super) fn deadline(&self, policy: PolicyIndex, stage: usize, start: Start) -> Timestamp {
-        stage_deadline(self.rules(), self.policy(policy), stage, start.at)
+        stage_deadline(self.circumstances.almanac, self.policy(policy), stage, start.at)
     }
 
     fn ready_by_period(&self, policy: PolicyIndex, stage: usize, start: Start) -> Timestamp {
