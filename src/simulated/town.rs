@@ -36,7 +36,10 @@ pub struct Inhabitant {
     last_seen: NaiveDate,
 }
 
-const NAMED: [(&str, fn(NaiveDate) -> Habit); 6] = [
+/// A habit that begins on the town's first day.
+type HabitFrom = fn(NaiveDate) -> Habit;
+
+const NAMED: [(&str, HabitFrom); 6] = [
     ("Anna, logs in every day", |_| Habit::Daily),
     ("Bram, buys a Christmas tree", |_| Habit::Seasonal { day_of_year: 345 }),
     ("Carla, moved away", |first| Habit::Gone { last: first + Days::new(40) }),
