@@ -3,6 +3,15 @@
 //! `load` reads files into a tree that remembers where everything stood, and checks it
 //! into a [`Config`], reporting every error at once.
 
+mod build;
+mod kafka;
+pub mod load;
+mod reader;
+mod tree;
+
+pub use load::{Environment, LoadErrors, Loaded, load};
+pub use reader::Problem;
+
 use crate::retention::calendar::Seconds;
 use crate::retention::policy::Rulebook;
 use crate::wire::progress::ConfigHash;
@@ -63,7 +72,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub enum TopicPattern {
     Name(String),
-    /// Written `^regex` in the file; matched against the whole name.
+    /// Written `^regex` in the file; it need not match the whole name.
     Regex(regex::Regex),
 }
 
@@ -75,6 +84,9 @@ impl TopicPattern {
         }
     }
 }
+
+/// A pointer may step through this many arrays with `*`.
+pub const POINTER_EACH_MAX: usize = 4;
 
 /// JSON Pointer (RFC 6901), with `*` as a step through an array.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,371 @@
+//! The named fields of a JSON document, in one pass and without a tree.
+
+use crate::config::{Pointer, Step};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+
+/// Place of a pointer among those of a [`Plan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Field(u16);
+
+/// Where in the arrays that its pointer steps through a value stood; unused places are 0.
+pub type Path = [u32; EACH_MAX];
+
+/// How many arrays a pointer may step through.
+pub const EACH_MAX: usize = crate::config::POINTER_EACH_MAX;
+
+/// All pointers that are read from a kind of document, as one tree.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    nodes: Vec<Node>,
+    fields: u16,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    members: Vec<(String, usize)>,
+    each: Option<usize>,
+    field: Option<Field>,
+}
+
+impl Plan {
+    pub fn new() -> Plan {
+        Plan { nodes: vec![Node::default()], fields: 0 }
+    }
+
+    /// Reads this pointer, too. One that is there already keeps its place.
+    pub fn add(&mut self, pointer: &Pointer) -> Field {
+        let mut node = 0;
+        for step in &pointer.0 {
+            let found = match step {
+                Step::Each => self.nodes[node].each,
+                Step::Member(name) => {
+                    self.nodes[node].members.iter().find(|(member, _)| member == name).map(|(_, child)| *child)
+                }
+            };
+            node = found.unwrap_or_else(|| self.grow(node, step));
+        }
+        let next = Field(self.fields);
+        *self.nodes[node].field.get_or_insert_with(|| {
+            self.fields += 1;
+            next
+        })
+    }
+
+    fn grow(&mut self, parent: usize, step: &Step) -> usize {
+        let child = self.nodes.len();
+        self.nodes.push(Node::default());
+        match step {
+            Step::Each => self.nodes[parent].each = Some(child),
+            Step::Member(name) => self.nodes[parent].members.push((name.clone(), child)),
+        }
+        child
+    }
+
+    fn member(&self, node: Option<usize>, name: &str) -> Option<usize> {
+        let node = &self.nodes[node?];
+        node.members.iter().find(|(member, _)| member == name).map(|(_, child)| *child)
+    }
+}
+
+/// A value, as far as anybody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// As it is written.
+    Number(&'a str),
+    Text(&'a str),
+    /// An array or an object.
+    Container,
+}
+
+impl<'a> Value<'a> {
+    /// JSON text for comparing, so that 3 equals "3"; null, arrays and objects have none.
+    pub fn as_text(self) -> Option<&'a str> {
+        match self {
+            Value::Bool(true) => Some("true"),
+            Value::Bool(false) => Some("false"),
+            Value::Number(text) | Value::Text(text) => Some(text),
+            Value::Null | Value::Container => None,
+        }
+    }
+}
+
+/// Why bytes are no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    #[error("is not JSON")]
+    Malformed,
+    #[error("is nested too deeply")]
+    TooDeep,
+    #[error("has an object with one member twice")]
+    DuplicateMember,
+}
+
+/// The values found in one document; its buffers are used again for the next.
+#[derive(Debug, Default)]
+pub struct Document {
+    found: Vec<Found>,
+    text: String,
+    /// Names of the members of the objects being read, one object after the other.
+    names: String,
+    name_ends: Vec<usize>,
+    duplicate: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    field: Field,
+    path: Path,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Null,
+    Bool(bool),
+    Number(usize, usize),
+    Text(usize, usize),
+    Container,
+}
+
+impl Document {
+    /// Reads `bytes`, forgetting what was read before.
+    ///
+    /// # Errors
+    /// Anything but one whole JSON document in UTF-8 that is at most 127 deep and whose objects have
+    /// each member once.
+    pub fn read(&mut self, plan: &Plan, bytes: &[u8]) -> Result<(), JsonError> {
+        self.found.clear();
+        self.text.clear();
+        self.names.clear();
+        self.name_ends.clear();
+        self.duplicate = false;
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let walk = Walk { plan, node: Some(0), path: [0; EACH_MAX], each: 0, document: self };
+        let outcome = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(_) if self.duplicate => Err(JsonError::DuplicateMember),
+            Err(error) if error.to_string().starts_with("recursion limit") => Err(JsonError::TooDeep),
+            Err(_) => Err(JsonError::Malformed),
+        }
+    }
+
+    /// The first value of a field; `None`: absent.
+    pub fn first(&self, field: Field) -> Option<Value<'_>> {
+        self.all(field).next().map(|(_, value)| value)
+    }
+
+    /// All values of a field, in the order of the document.
+    pub fn all(&self, field: Field) -> impl Iterator<Item = (Path, Value<'_>)> {
+        let found = self.found.iter().filter(move |found| found.field == field);
+        found.map(|found| (found.path, self.value(found.kind)))
+    }
+
+    fn value(&self, kind: Kind) -> Value<'_> {
+        match kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(value),
+            Kind::Number(from, to) => Value::Number(&self.text[from..to]),
+            Kind::Text(from, to) => Value::Text(&self.text[from..to]),
+            Kind::Container => Value::Container,
+        }
+    }
+
+    fn keep(&mut self, text: &str) -> Range<usize> {
+        let from = self.text.len();
+        self.text.push_str(text);
+        from..self.text.len()
+    }
+}
+
+/// Up to this many members of an object are compared one by one.
+const NAMES_COMPARED_MAX: usize = 32;
+
+/// What `serde_json` calls a number's only member when it keeps numbers as they are written.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// Reads one value, and what is asked for in it.
+struct Walk<'p, 'd> {
+    plan: &'p Plan,
+    node: Option<usize>,
+    path: Path,
+    /// How many arrays were stepped through with `*`.
+    each: usize,
+    document: &'d mut Document,
+}
+
+impl Walk<'_, '_> {
+    fn found(self, kind: impl FnOnce(&mut Document) -> Kind) {
+        if let Some(field) = self.node.and_then(|node| self.plan.nodes[node].field) {
+            let kind = kind(self.document);
+            self.document.found.push(Found { field, path: self.path, kind });
+        }
+    }
+
+    /// Checks a name against those of the object that began at `first`, and remembers it. A large object
+    /// gets a set of its own, so that a hostile one costs no quadratic time.
+    fn name_is_new(&mut self, first: usize, many: &mut Option<HashSet<String>>, name: &str) -> bool {
+        if let Some(many) = many {
+            return many.insert(name.to_owned());
+        }
+        let ends = &self.document.name_ends;
+        let mut from = if first == 0 { 0 } else { ends[first - 1] };
+        for &to in &ends[first..] {
+            if self.document.names[from..to] == *name {
+                return false;
+            }
+            from = to;
+        }
+        self.document.names.push_str(name);
+        self.document.name_ends.push(self.document.names.len());
+        if self.document.name_ends.len() - first == NAMES_COMPARED_MAX {
+            *many = Some(self.names_since(first));
+        }
+        true
+    }
+
+    fn names_since(&self, first: usize) -> HashSet<String> {
+        let ends = &self.document.name_ends;
+        let mut from = if first == 0 { 0 } else { ends[first - 1] };
+        let next = |&to: &usize| self.document.names[std::mem::replace(&mut from, to)..to].to_owned();
+        ends[first..].iter().map(next).collect()
+    }
+
+    fn forget_names(&mut self, first: usize) {
+        self.document.name_ends.truncate(first);
+        let end = self.document.name_ends.last().copied().unwrap_or(0);
+        self.document.names.truncate(end);
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.found(|_| Kind::Null);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.found(|_| Kind::Bool(value));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.found(|document| {
+            let range = document.keep(value);
+            Kind::Text(range.start, range.end)
+        });
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let mut place = 0_u32;
+        let each = self.node.and_then(|node| self.plan.nodes[node].each);
+        loop {
+            let (mut path, mut depth) = (self.path, self.each);
+            let node = match each {
+                Some(each) => {
+                    if let Some(step) = path.get_mut(depth) {
+                        *step = place;
+                    }
+                    depth += 1;
+                    Some(each)
+                }
+                None if self.node.is_some_and(|node| !self.plan.nodes[node].members.is_empty()) => {
+                    self.plan.member(self.node, &place.to_string())
+                }
+                None => None,
+            };
+            let walk = Walk { plan: self.plan, node, path, each: depth, document: self.document };
+            if elements.next_element_seed(walk)?.is_none() {
+                break;
+            }
+            place += 1;
+        }
+        self.found(|_| Kind::Container);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        let (first, mut many) = (self.document.name_ends.len(), None);
+        loop {
+            let name = Name { walk: &mut self, first, many: &mut many };
+            let node = match members.next_key_seed(name)? {
+                None => break,
+                Some(NameRead::Number) => {
+                    let text: String = members.next_value()?;
+                    self.found(|document| {
+                        let range = document.keep(&text);
+                        Kind::Number(range.start, range.end)
+                    });
+                    return Ok(());
+                }
+                Some(NameRead::Duplicate) => {
+                    members.next_value::<IgnoredAny>()?;
+                    self.document.duplicate = true;
+                    return Err(A::Error::custom("duplicate member"));
+                }
+                Some(NameRead::Member(node)) => node,
+            };
+            let walk = Walk { plan: self.plan, node, path: self.path, each: self.each, document: self.document };
+            members.next_value_seed(walk)?;
+        }
+        self.forget_names(first);
+        self.found(|_| Kind::Container);
+        Ok(())
+    }
+}
+
+enum NameRead {
+    Member(Option<usize>),
+    Number,
+    Duplicate,
+}
+
+struct Name<'w, 'p, 'd> {
+    walk: &'w mut Walk<'p, 'd>,
+    first: usize,
+    many: &'w mut Option<HashSet<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_, '_, '_> {
+    type Value = NameRead;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<NameRead, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name<'_, '_, '_> {
+    type Value = NameRead;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<NameRead, E> {
+        if name == NUMBER {
+            return Ok(NameRead::Number);
+        }
+        if !self.walk.name_is_new(self.first, self.many, name) {
+            return Ok(NameRead::Duplicate);
+        }
+        Ok(NameRead::Member(self.walk.plan.member(self.walk.node, name)))
+    }
+}
