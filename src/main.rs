@@ -1,3 +1,16 @@
 //! Arguments in, exit code out.
 
-fn main() {}
+use clap::Parser;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = lapsed::cli::Arguments::parse();
+    match lapsed::cli::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "lapsed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,39 @@
 //! One file a subcommand.
+
+mod check;
+mod config_args;
+mod extract;
+mod records;
+mod simulate;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Forgets customers on time: reads who did what from Kafka, and tells the systems that hold their data
+/// when to warn, expire or anonymise
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 failed, 2 wrong usage. See each command's --help for examples.")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::CheckArgs),
+    Extract(extract::ExtractArgs),
+    Simulate(simulate::SimulateArgs),
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// Whatever it could not do, in words that say what to do about it.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        Command::Check(args) => check::check(args),
+        Command::Extract(args) => extract::extract(args),
+        Command::Simulate(args) => simulate::simulate(args),
+    }
+}

@@ -5,7 +5,7 @@ use super::tree::{self, Key, Node, Place, Value};
 use super::{Config, build};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What to do with `${ENV}` and `file:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ fn from_texts_with(
     today: NaiveDate,
     problems: Problems,
 ) -> Result<Loaded, LoadErrors> {
-    let first_file: Rc<str> = texts.first().map_or("configuration", |(name, _)| name).into();
+    let first_file: Arc<str> = texts.first().map_or("configuration", |(name, _)| name).into();
     let start = Place { file: first_file, line: 1, column: 1 };
     let mut root = Node { place: start, value: Value::Map(Vec::new()) };
     for (name, text) in texts {

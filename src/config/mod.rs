@@ -39,6 +39,14 @@ pub struct Config {
     pub hash: ConfigHash,
 }
 
+impl Config {
+    /// The place of the source that reads a topic; retired ones read none.
+    pub fn source_of_topic(&self, topic: &str) -> Option<usize> {
+        let reads = |source: &Source| !source.retired && source.topics.iter().any(|pattern| pattern.matches(topic));
+        self.sources.iter().position(reads)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     pub listen: std::net::SocketAddr,

@@ -3,12 +3,12 @@
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::collections::HashMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where something stands in a file; lines and columns from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    pub file: Rc<str>,
+    pub file: Arc<str>,
     pub line: usize,
     pub column: usize,
 }
@@ -76,7 +76,7 @@ const NODES_MAX: usize = 20_000;
 /// Malformed YAML, more than one document, a key twice, a key that isn't text, an alias to nothing, and
 /// more than a configuration can sensibly hold.
 pub fn parse(file: &str, text: &str) -> Result<Node, Vec<TreeError>> {
-    let file: Rc<str> = file.into();
+    let file: Arc<str> = file.into();
     let mut builder = Builder::new(file.clone());
     // Event by event: the parser's own loader recurses, and a hostile file is deep.
     for event in Parser::new_from_str(text) {
@@ -93,7 +93,7 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Vec<TreeError>> {
 }
 
 struct Builder {
-    file: Rc<str>,
+    file: Arc<str>,
     open: Vec<Open>,
     roots: Vec<Node>,
     anchors: HashMap<usize, (Node, usize)>,
@@ -109,7 +109,7 @@ struct Open {
 }
 
 impl Builder {
-    fn new(file: Rc<str>) -> Builder {
+    fn new(file: Arc<str>) -> Builder {
         Builder { file, open: Vec::new(), roots: Vec::new(), anchors: HashMap::new(), errors: Vec::new(), nodes: 0 }
     }
 

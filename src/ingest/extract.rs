@@ -36,7 +36,7 @@ pub trait Headers {
     fn last(&self, name: &str) -> Option<Option<&[u8]>>;
 }
 
-impl Headers for [(String, Option<Vec<u8>>)] {
+impl Headers for Vec<(String, Option<Vec<u8>>)> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
         self.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_deref())
     }

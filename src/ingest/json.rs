@@ -183,10 +183,21 @@ impl Document {
     }
 }
 
+impl Document {
+    fn keep_number(&mut self, number: impl fmt::Display) -> Kind {
+        use fmt::Write;
+        let from = self.text.len();
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "{number}");
+        Kind::Number(from, self.text.len())
+    }
+}
+
 /// Up to this many members of an object are compared one by one.
 const NAMES_COMPARED_MAX: usize = 32;
 
-/// What `serde_json` calls a number's only member when it keeps numbers as they are written.
+/// What `serde_json` calls the only member of a number that fits no 64 bits: it keeps those as they are
+/// written.
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// Reads one value, and what is asked for in it.
@@ -264,6 +275,16 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
 
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
         self.found(|_| Kind::Bool(value));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.found(|document| document.keep_number(value));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.found(|document| document.keep_number(value));
         Ok(())
     }
 
@@ -367,5 +388,90 @@ impl<'de> Visitor<'de> for Name<'_, '_, '_> {
             return Ok(NameRead::Duplicate);
         }
         Ok(NameRead::Member(self.walk.plan.member(self.walk.node, name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointer(text: &str) -> Pointer {
+        let step = |step: &str| if step == "*" { Step::Each } else { Step::Member(step.to_owned()) };
+        Pointer(text[1..].split('/').map(step).collect())
+    }
+
+    fn read(fields: &[&str], json: &str) -> Result<Vec<String>, JsonError> {
+        let mut plan = Plan::new();
+        let fields: Vec<Field> = fields.iter().map(|text| plan.add(&pointer(text))).collect();
+        let mut document = Document::default();
+        document.read(&plan, json.as_bytes())?;
+        let all = |field: &Field| {
+            let values = document.all(*field).map(|(path, value)| format!("{:?} {value:?}", &path[..2]));
+            values.collect::<Vec<_>>().join("; ")
+        };
+        Ok(fields.iter().map(all).collect())
+    }
+
+    #[test]
+    fn named_fields_are_found() {
+        let json =
+            r#"{"a": {"b": 12345678901234567890123, "c": "x\u00e9", "d": [1.50, {"e": true}]}, "n": null, "b": 1}"#;
+        let found = read(&["/a/b", "/a/c", "/a/d/0", "/a/d/1/e", "/n", "/missing", "/a"], json).unwrap();
+        let expected = [
+            "[0, 0] Number(\"12345678901234567890123\")",
+            "[0, 0] Text(\"xé\")",
+            "[0, 0] Number(\"1.50\")",
+            "[0, 0] Bool(true)",
+            "[0, 0] Null",
+            "",
+            "[0, 0] Container",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn each_element_has_its_path() {
+        let json = r#"{"p": [{"ids": [1, 2]}, {"ids": []}, {"ids": [3]}, {}]}"#;
+        let found = read(&["/p/*/ids/*", "/p/*"], json).unwrap();
+        assert_eq!(found[0], "[0, 0] Number(\"1\"); [0, 1] Number(\"2\"); [2, 0] Number(\"3\")");
+        assert_eq!(found[1], "[0, 0] Container; [1, 0] Container; [2, 0] Container; [3, 0] Container");
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let many: String = (0..40).map(|n| format!("\"k{n}\": 1, ")).collect();
+        let table = [
+            ("", JsonError::Malformed),
+            ("nul", JsonError::Malformed),
+            ("{} {}", JsonError::Malformed),
+            ("{\"a\": \"\0\"}", JsonError::Malformed),
+            ("{\"a\": \"\\ud800\"}", JsonError::Malformed),
+            (deep.as_str(), JsonError::TooDeep),
+            (r#"{"a": 1, "a": 1}"#, JsonError::DuplicateMember),
+            (r#"{"x": {"a": 1, "b": {"a": 1}, "a": 1}}"#, JsonError::DuplicateMember),
+            (&format!("{{{many}\"k7\": 1}}"), JsonError::DuplicateMember),
+            (&format!("{{{many}\"z\": 1, \"z\": 1}}"), JsonError::DuplicateMember),
+        ];
+        for (json, error) in table {
+            assert_eq!(read(&["/a"], json), Err(error), "{json}");
+        }
+        assert!(read(&["/a"], &format!("[{{{many}\"z\": 1}}, {{\"k1\": 1}}]")).is_ok());
+        let mut document = Document::default();
+        assert_eq!(document.read(&Plan::new(), b"{\"a\": \"\xff\"}"), Err(JsonError::Malformed));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, json in "[\\[\\]{}\",:a0-9 .eE*-]{0,60}") {
+            let mut plan = Plan::new();
+            plan.add(&pointer("/a/*/0"));
+            let mut document = Document::default();
+            let _ = document.read(&plan, &bytes);
+            // Whatever serde_json's own tree accepts, this accepts, but for members that stand twice.
+            let outcome = document.read(&plan, json.as_bytes());
+            let tree = serde_json::from_slice::<serde_json::Value>(json.as_bytes());
+            proptest::prop_assert!(outcome.is_ok() == tree.is_ok() || outcome == Err(JsonError::DuplicateMember));
+        }
     }
 }

@@ -1,0 +1,35 @@
+//! `-c`: where the configuration is.
+
+use crate::config::{Environment, Loaded, load};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// Configuration file or directory; repeat it to merge several
+    #[arg(short, long = "config", value_name = "FILE", required = true)]
+    pub config: Vec<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// Loads the configuration, `${ENV}` and `file:` resolved.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    #[allow(dead_code, reason = "`run` and `topics` need it")]
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        self.load_with(Environment::Resolve)
+    }
+
+    /// Loads it without any secret, for what runs offline.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    pub fn load_offline(&self) -> anyhow::Result<Loaded> {
+        self.load_with(Environment::Leave)
+    }
+
+    pub fn load_with(&self, environment: Environment) -> anyhow::Result<Loaded> {
+        let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
+        Ok(load(&self.config, environment, today)?)
+    }
+}
