@@ -2,7 +2,9 @@
 //! commands and acknowledgements are JSON.
 
 pub mod acknowledgement;
+pub mod bytes;
 pub mod command;
+pub mod partition;
 pub mod progress;
 pub mod signal;
 pub mod state;

@@ -1,9 +1,11 @@
 //! What ingest tells track about one customer. The record's key is the customer's id; the value is a
-//! version byte and the signal.
+//! byte for the kind and format of the signal, and the signal.
 
+use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::activity::KindTag;
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::Acknowledgement;
+use crate::retention::customer::{AckResult, Acknowledgement};
+use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
@@ -13,4 +15,112 @@ pub enum Signal {
         at: Timestamp,
     },
     Acknowledgement(Acknowledgement),
+}
+
+const ACTIVITY: u8 = 1;
+const ACKNOWLEDGEMENT: u8 = 2;
+
+/// Appends an activity: nine bytes.
+pub fn encode_activity(kind: KindTag, at: Timestamp, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(ACTIVITY);
+    writer.bytes(&kind.0.to_be_bytes());
+    writer.bytes(&u32::try_from(at.0.max(1)).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+impl Signal {
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        match self {
+            Signal::Activity { kind, at } => encode_activity(*kind, *at, buffer),
+            Signal::Acknowledgement(acknowledgement) => encode_acknowledgement(acknowledgement, buffer),
+        }
+    }
+
+    /// # Errors
+    /// Anything that [`Signal::encode`] did not write.
+    pub fn decode(bytes: &[u8]) -> Result<Signal, DecodeError> {
+        let mut reader = Reader(bytes);
+        let signal = match reader.byte()? {
+            ACTIVITY => {
+                let kind = KindTag(u32::from_be_bytes(reader.array()?));
+                let at = u32::from_be_bytes(reader.array()?);
+                if at == 0 {
+                    return Err(DecodeError::Invalid);
+                }
+                Signal::Activity { kind, at: Timestamp(i64::from(at)) }
+            }
+            ACKNOWLEDGEMENT => Signal::Acknowledgement(decode_acknowledgement(&mut reader)?),
+            _ => return Err(DecodeError::UnknownFormat),
+        };
+        reader.finish()?;
+        Ok(signal)
+    }
+}
+
+fn encode_acknowledgement(acknowledgement: &Acknowledgement, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(ACKNOWLEDGEMENT);
+    writer.bytes(acknowledgement.command.as_bytes());
+    writer.unsigned(u64::from(acknowledgement.attempt));
+    writer.text(&acknowledgement.target);
+    match acknowledgement.result {
+        AckResult::Done => writer.byte(0),
+        AckResult::Failed => writer.byte(1),
+        AckResult::Retained { until } => {
+            writer.byte(2);
+            writer.signed(until.0);
+        }
+    }
+    writer.signed(acknowledgement.time.0);
+}
+
+fn decode_acknowledgement(reader: &mut Reader<'_>) -> Result<Acknowledgement, DecodeError> {
+    let command = Uuid::from_bytes(reader.array()?);
+    let attempt = reader.unsigned_as()?;
+    let target = reader.text()?.to_owned();
+    let result = match reader.byte()? {
+        0 => AckResult::Done,
+        1 => AckResult::Failed,
+        2 => AckResult::Retained { until: Timestamp(reader.signed()?) },
+        _ => return Err(DecodeError::Invalid),
+    };
+    Ok(Acknowledgement { command, attempt, target, result, time: Timestamp(reader.signed()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn signals() -> impl Strategy<Value = Signal> {
+        let results = prop_oneof![
+            Just(AckResult::Done),
+            Just(AckResult::Failed),
+            any::<i64>().prop_map(|until| AckResult::Retained { until: Timestamp(until) })
+        ];
+        let acknowledgements = (any::<u128>(), any::<u32>(), ".{0,20}", results, any::<i64>()).prop_map(
+            |(id, attempt, target, result, time)| {
+                let command = Uuid::from_u128(id);
+                Signal::Acknowledgement(Acknowledgement { command, attempt, target, result, time: Timestamp(time) })
+            },
+        );
+        let activities = (any::<u32>(), 1..u32::MAX)
+            .prop_map(|(kind, at)| Signal::Activity { kind: KindTag(kind), at: Timestamp(i64::from(at)) });
+        prop_oneof![activities, acknowledgements]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(signal in signals(), cut in any::<prop::sample::Index>()) {
+            let mut bytes = Vec::new();
+            signal.encode(&mut bytes);
+            prop_assert_eq!(Signal::decode(&bytes), Ok(signal));
+            prop_assert!(Signal::decode(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let _ = Signal::decode(&bytes);
+        }
+    }
 }

@@ -1,1 +1,350 @@
-//! The changelog's records.
+//! The changelog's records: a customer's state, by customer, and what the shard itself must remember,
+//! by keys that begin with a null character, which no customer's id contains.
+
+use super::bytes::{DecodeError, Reader, Writer};
+use crate::retention::activity::{KindTag, LastSeen};
+use crate::retention::calendar::Timestamp;
+use crate::retention::command::{Cause, Kept, Next, Since};
+use crate::retention::customer::{Course, Left, Recalled, Record, Reply, Sent};
+use crate::retention::policy::{Action, StageId};
+use uuid::Uuid;
+
+/// Of the format below. One release reads a format before the next writes it.
+const FORMAT: u8 = 1;
+
+/// Key of the header, the first record of each partition.
+pub const HEADER_KEY: &[u8] = b"\0header";
+/// Key of what the gate remembers.
+pub const GATE_KEY: &[u8] = b"\0gate";
+
+/// What a state partition is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// How many shards there are, for ever.
+    pub partitions: u32,
+    /// Of the cluster it was first written at.
+    pub cluster: String,
+}
+
+impl Header {
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        let mut writer = Writer(buffer);
+        writer.byte(FORMAT);
+        writer.unsigned(u64::from(self.partitions));
+        writer.text(&self.cluster);
+    }
+
+    /// # Errors
+    /// Anything that [`Header::encode`] of a known format did not write.
+    pub fn decode(bytes: &[u8]) -> Result<Header, DecodeError> {
+        let mut reader = Reader(bytes);
+        if reader.byte()? != FORMAT {
+            return Err(DecodeError::UnknownFormat);
+        }
+        let header = Header { partitions: reader.unsigned_as()?, cluster: reader.text()?.to_owned() };
+        reader.finish()?;
+        Ok(header)
+    }
+}
+
+/// A customer's state as the changelog holds it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CustomerState {
+    /// Kinds that were ever seen, whether or not the configuration still names them.
+    pub seen: Vec<(KindTag, LastSeen)>,
+    pub record: Record,
+}
+
+/// Appends a customer's state.
+pub fn encode_customer(seen: impl Iterator<Item = (KindTag, LastSeen)>, record: &Record, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(FORMAT);
+    let count_at = writer.0.len();
+    writer.byte(0);
+    let mut count = 0_u8;
+    // The configuration names at most 255 kinds; of those it no longer names, the oldest give way.
+    for (kind, at) in seen.take(usize::from(u8::MAX)) {
+        writer.bytes(&kind.0.to_be_bytes());
+        writer.bytes(&at.0.to_be_bytes());
+        count += 1;
+    }
+    writer.0[count_at] = count;
+    if !record.is_empty() {
+        writer.list(&record.courses, write_course);
+        writer.list(&record.recalls, write_recalled);
+    }
+}
+
+impl CustomerState {
+    /// # Errors
+    /// Anything that [`encode_customer`] of a known format did not write.
+    pub fn decode(bytes: &[u8]) -> Result<CustomerState, DecodeError> {
+        let mut reader = Reader(bytes);
+        if reader.byte()? != FORMAT {
+            return Err(DecodeError::UnknownFormat);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..reader.byte()? {
+            let kind = KindTag(u32::from_be_bytes(reader.array()?));
+            seen.push((kind, LastSeen(u32::from_be_bytes(reader.array()?))));
+        }
+        let mut record = Record::default();
+        if !reader.0.is_empty() {
+            record.courses = reader.list(read_course)?;
+            record.recalls = reader.list(read_recalled)?;
+        }
+        reader.finish()?;
+        Ok(CustomerState { seen, record })
+    }
+}
+
+fn write_course(writer: &mut Writer<'_>, course: &Course) {
+    writer.text(&course.policy);
+    writer.unsigned(u64::from(course.round));
+    writer.option(course.since, |writer, since| writer.signed(since.0));
+    writer.list(&course.sent, write_sent);
+    writer.list(&course.left, |writer, left| {
+        writer.text(&left.target);
+        write_stage(writer, left.stage);
+        writer.list(&left.categories, |writer, name| writer.text(name));
+    });
+}
+
+fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
+    Ok(Course {
+        policy: reader.text()?.to_owned(),
+        round: reader.unsigned_as()?,
+        since: reader.option(read_time)?,
+        sent: reader.list(read_sent)?,
+        left: reader.list(|reader| {
+            let target = reader.text()?.to_owned();
+            let stage = read_stage(reader)?;
+            Ok(Left { target, stage, categories: reader.list(read_text)? })
+        })?,
+    })
+}
+
+fn write_sent(writer: &mut Writer<'_>, sent: &Sent) {
+    writer.bytes(sent.id.as_bytes());
+    writer.unsigned(u64::from(sent.round));
+    writer.text(&sent.target);
+    write_stage(writer, sent.stage);
+    writer.byte(match sent.cause {
+        Cause::Period => 0,
+        Cause::Withdrawn => 1,
+        Cause::ErasureRequest => 2,
+    });
+    writer.text(&sent.policy_version);
+    writer.list(&sent.categories, |writer, name| writer.text(name));
+    writer.list(&sent.kept, |writer, kept| {
+        writer.text(&kept.category);
+        writer.text(&kept.by);
+    });
+    writer.text(&sent.since.kind);
+    writer.signed(sent.since.at.0);
+    writer.signed(sent.deadline.0);
+    writer.option(sent.deferred_by.as_deref(), |writer, name| writer.text(name));
+    writer.option(sent.next, |writer, next| {
+        write_action(writer, next.action);
+        writer.signed(next.on.0);
+    });
+    writer.signed(sent.sent_at.0);
+    writer.signed(sent.first_sent_at.0);
+    writer.unsigned(u64::from(sent.attempt));
+    writer.option(sent.expires, |writer, at| writer.signed(at.0));
+    write_reply(writer, sent.reply);
+}
+
+fn read_sent(reader: &mut Reader<'_>) -> Result<Sent, DecodeError> {
+    Ok(Sent {
+        id: Uuid::from_bytes(reader.array()?),
+        round: reader.unsigned_as()?,
+        target: reader.text()?.to_owned(),
+        stage: read_stage(reader)?,
+        cause: match reader.byte()? {
+            0 => Cause::Period,
+            1 => Cause::Withdrawn,
+            2 => Cause::ErasureRequest,
+            _ => return Err(DecodeError::Invalid),
+        },
+        policy_version: reader.text()?.to_owned(),
+        categories: reader.list(read_text)?,
+        kept: reader.list(|reader| Ok(Kept { category: read_text(reader)?, by: read_text(reader)? }))?,
+        since: Since { kind: reader.text()?.to_owned(), at: read_time(reader)? },
+        deadline: read_time(reader)?,
+        deferred_by: reader.option(read_text)?,
+        next: reader.option(|reader| Ok(Next { action: read_action(reader)?, on: read_time(reader)? }))?,
+        sent_at: read_time(reader)?,
+        first_sent_at: read_time(reader)?,
+        attempt: reader.unsigned_as()?,
+        expires: reader.option(read_time)?,
+        reply: read_reply(reader)?,
+    })
+}
+
+fn write_recalled(writer: &mut Writer<'_>, recalled: &Recalled) {
+    writer.bytes(recalled.id.as_bytes());
+    writer.text(&recalled.policy);
+    write_sent(writer, &recalled.command);
+    writer.signed(recalled.sent_at.0);
+    writer.unsigned(u64::from(recalled.attempt));
+}
+
+fn read_recalled(reader: &mut Reader<'_>) -> Result<Recalled, DecodeError> {
+    Ok(Recalled {
+        id: Uuid::from_bytes(reader.array()?),
+        policy: reader.text()?.to_owned(),
+        command: read_sent(reader)?,
+        sent_at: read_time(reader)?,
+        attempt: reader.unsigned_as()?,
+    })
+}
+
+fn write_reply(writer: &mut Writer<'_>, reply: Reply) {
+    match reply {
+        Reply::None => writer.byte(0),
+        Reply::Done { at } => {
+            writer.byte(1);
+            writer.signed(at.0);
+        }
+        Reply::Retained { attempt, until } => {
+            writer.byte(2);
+            writer.unsigned(u64::from(attempt));
+            writer.signed(until.0);
+        }
+        Reply::Failed { attempt } => {
+            writer.byte(3);
+            writer.unsigned(u64::from(attempt));
+        }
+    }
+}
+
+fn read_reply(reader: &mut Reader<'_>) -> Result<Reply, DecodeError> {
+    Ok(match reader.byte()? {
+        0 => Reply::None,
+        1 => Reply::Done { at: read_time(reader)? },
+        2 => Reply::Retained { attempt: reader.unsigned_as()?, until: read_time(reader)? },
+        3 => Reply::Failed { attempt: reader.unsigned_as()? },
+        _ => return Err(DecodeError::Invalid),
+    })
+}
+
+fn write_stage(writer: &mut Writer<'_>, stage: StageId) {
+    write_action(writer, stage.action);
+    writer.byte(stage.nth);
+}
+
+fn read_stage(reader: &mut Reader<'_>) -> Result<StageId, DecodeError> {
+    Ok(StageId { action: read_action(reader)?, nth: reader.byte()? })
+}
+
+fn write_action(writer: &mut Writer<'_>, action: Action) {
+    writer.byte(match action {
+        Action::Warn => 0,
+        Action::Expire => 1,
+        Action::Anonymise => 2,
+    });
+}
+
+fn read_action(reader: &mut Reader<'_>) -> Result<Action, DecodeError> {
+    Ok(match reader.byte()? {
+        0 => Action::Warn,
+        1 => Action::Expire,
+        2 => Action::Anonymise,
+        _ => return Err(DecodeError::Invalid),
+    })
+}
+
+fn read_text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    reader.text().map(str::to_owned)
+}
+
+fn read_time(reader: &mut Reader<'_>) -> Result<Timestamp, DecodeError> {
+    reader.signed().map(Timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn records() -> impl Strategy<Value = Record> {
+        let sent = (any::<u128>(), ".{0,9}", 0..4_u8, any::<i64>(), any::<bool>(), 0..9_u32).prop_map(
+            |(id, text, shape, at, some, attempt)| Sent {
+                id: Uuid::from_u128(id),
+                round: attempt,
+                target: text.clone(),
+                stage: StageId {
+                    action: [Action::Warn, Action::Expire, Action::Anonymise][usize::from(shape % 3)],
+                    nth: shape,
+                },
+                cause: [Cause::Period, Cause::Withdrawn, Cause::ErasureRequest][usize::from(shape % 3)],
+                policy_version: text.clone(),
+                categories: vec![text.clone(); usize::from(shape)],
+                kept: vec![Kept { category: text.clone(), by: text.clone() }],
+                since: Since { kind: text.clone(), at: Timestamp(at) },
+                deadline: Timestamp(at.wrapping_add(1)),
+                deferred_by: some.then_some(text),
+                next: some.then_some(Next { action: Action::Expire, on: Timestamp(at) }),
+                sent_at: Timestamp(at),
+                first_sent_at: Timestamp(at),
+                attempt,
+                expires: some.then_some(Timestamp(at)),
+                reply: match shape {
+                    0 => Reply::None,
+                    1 => Reply::Done { at: Timestamp(at) },
+                    2 => Reply::Retained { attempt, until: Timestamp(at) },
+                    _ => Reply::Failed { attempt },
+                },
+            },
+        );
+        let sents = prop::collection::vec(sent, 0..4);
+        (sents, ".{0,9}", any::<u32>(), any::<Option<i64>>()).prop_map(|(sent, policy, round, since)| {
+            let recalls = sent.iter().map(|command| Recalled {
+                id: command.id,
+                policy: policy.clone(),
+                command: command.clone(),
+                sent_at: command.sent_at,
+                attempt: round,
+            });
+            let recalls = recalls.collect();
+            let left = sent.iter().map(|sent| Left {
+                target: sent.target.clone(),
+                stage: sent.stage,
+                categories: sent.categories.clone(),
+            });
+            let left = left.collect();
+            Record { courses: vec![Course { policy, round, since: since.map(Timestamp), sent, left }], recalls }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            seen in prop::collection::vec((any::<u32>(), any::<u32>()), 0..5), record in prop::option::of(records()),
+            cut in any::<prop::sample::Index>()
+        ) {
+            let seen: Vec<_> = seen.into_iter().map(|(kind, at)| (KindTag(kind), LastSeen(at))).collect();
+            let record = record.unwrap_or_default();
+            let mut bytes = Vec::new();
+            encode_customer(seen.iter().copied(), &record, &mut bytes);
+            let state = CustomerState { seen, record };
+            let cut = CustomerState::decode(&bytes[..cut.index(bytes.len())]);
+            prop_assert!(cut.is_err() || cut.unwrap().record.is_empty());
+            prop_assert_eq!(CustomerState::decode(&bytes), Ok(state));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let _ = CustomerState::decode(&bytes);
+            let _ = Header::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_merely_active_customer_takes_eight_bytes_a_kind() {
+        let mut bytes = Vec::new();
+        encode_customer([(KindTag(1), LastSeen(2)); 3].into_iter(), &Record::default(), &mut bytes);
+        assert_eq!(bytes.len(), 2 + 3 * 8);
+    }
+}
