@@ -1,0 +1,135 @@
+//! Consumers and producers: the user's properties, and over them those that the promises need.
+
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::producer::{ProducerContext, ThreadedProducer};
+use std::collections::BTreeMap;
+
+/// How long a transaction may be open; a restore waits as long for one that nobody ends.
+pub const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
+
+/// What `read_committed` hides from a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadCommitted,
+    ReadUncommitted,
+}
+
+/// Makes clients.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    properties: BTreeMap<String, String>,
+    /// Tells who owns what: the address at which the instance answers.
+    client_id: String,
+}
+
+impl Clients {
+    /// `properties` are the checked ones of the configuration.
+    pub fn new(properties: BTreeMap<String, String>, client_id: String) -> Clients {
+        Clients { properties, client_id }
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        let servers = self.properties.get("bootstrap.servers").or_else(|| self.properties.get("metadata.broker.list"));
+        servers.map_or("", String::as_str)
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config.set("client.id", &self.client_id).set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    fn consumer_base(&self, isolation: Isolation) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("allow.auto.create.topics", "false")
+            // The defaults hold a reader back to 200,000 records a second.
+            .set("fetch.queue.backoff.ms", "20")
+            .set("queued.min.messages", "500000")
+            .set("queued.max.messages.kbytes", "131072")
+            .set(
+                "isolation.level",
+                match isolation {
+                    Isolation::ReadCommitted => "read_committed",
+                    Isolation::ReadUncommitted => "read_uncommitted",
+                },
+            );
+        config
+    }
+
+    /// A member of a consumer group: classic protocol, cooperative, static where `instance` names it.
+    pub fn group_member<C: ConsumerContext>(
+        &self,
+        group: &str,
+        instance: Option<&str>,
+        context: C,
+    ) -> KafkaResult<BaseConsumer<C>> {
+        let mut config = self.consumer_base(Isolation::ReadCommitted);
+        config
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            // New partitions of a topic must be seen soon: until then the gate is closed.
+            .set("topic.metadata.refresh.interval.ms", "30000");
+        if let Some(instance) = instance {
+            config.set("group.instance.id", instance);
+        }
+        BaseConsumer::from_config_and_context(&config, context)
+    }
+
+    /// A reader outside any group: for restores, watermarks and look-ups of a group's offsets.
+    pub fn reader(&self, isolation: Isolation, group: Option<&str>) -> KafkaResult<BaseConsumer> {
+        let mut config = self.consumer_base(isolation);
+        // librdkafka wants a name to look up offsets; it never joins.
+        config.set("group.id", group.unwrap_or("lapsed-reader"));
+        BaseConsumer::from_config(&config)
+    }
+
+    /// An idempotent producer that delivers in order or reports a failure.
+    pub fn producer<C: ProducerContext + 'static>(&self, context: C) -> KafkaResult<ThreadedProducer<C>> {
+        ThreadedProducer::from_config_and_context(&self.producer_base(), context)
+    }
+
+    fn producer_base(&self) -> ClientConfig {
+        let mut config = self.base();
+        let compressed = ["compression.codec", "compression.type"];
+        if !compressed.iter().any(|name| self.properties.contains_key(*name)) {
+            config.set("compression.type", "lz4");
+        }
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "5")
+            .set("queue.buffering.max.messages", "1000000")
+            .set("queue.buffering.max.kbytes", "262144")
+            .set("partitioner", "murmur2_random");
+        config
+    }
+
+    /// A transactional producer; not initialised yet.
+    pub fn transactional_producer<C: ProducerContext + 'static>(
+        &self,
+        transactional_id: &str,
+        context: C,
+    ) -> KafkaResult<ThreadedProducer<C>> {
+        let mut config = self.producer_base();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
+            .set("message.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string());
+        ThreadedProducer::from_config_and_context(&config, context)
+    }
+
+    pub fn admin(&self) -> KafkaResult<AdminClient<DefaultClientContext>> {
+        AdminClient::from_config(&self.base())
+    }
+}

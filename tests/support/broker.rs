@@ -1,0 +1,160 @@
+//! Apache Kafka itself, one KRaft node from jars: started by the first test that needs it, ended with the
+//! test process, however that ends. `LAPSED_TEST_KAFKA=host:port` names yours instead.
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A running broker. Its second listener advertises the address of a proxy, so that whoever begins at
+/// the proxy stays with it.
+pub struct Broker {
+    pub address: String,
+    /// Where the second listener listens.
+    pub behind_proxy: String,
+    /// Where it says that it listens: the proxy's place.
+    pub proxy: String,
+    _process: Option<Child>,
+    _data: Option<tempfile::TempDir>,
+}
+
+/// The broker of this test process.
+pub fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| match std::env::var("LAPSED_TEST_KAFKA") {
+        Ok(address) => {
+            Broker { behind_proxy: String::new(), proxy: String::new(), address, _process: None, _data: None }
+        }
+        Err(_) => start(),
+    })
+}
+
+pub fn bootstrap() -> String {
+    broker().address.clone()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Apache Kafka's jars, fetched once.
+fn jars() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lib = std::env::var_os("LAPSED_KAFKA_CACHE").map_or_else(|| root.join(".cache/kafka"), PathBuf::from);
+    let complete = lib.join("complete");
+    if !complete.exists() {
+        std::fs::create_dir_all(&lib).unwrap();
+        let fetched = Command::new("mvn")
+            .args(["-q", "-B", "-f"])
+            .arg(root.join("tests/support/kafka/pom.xml"))
+            .arg("dependency:copy-dependencies")
+            .arg(format!("-DoutputDirectory={}", lib.display()))
+            .status()
+            .expect("Maven fetches Apache Kafka's jars: install it (Debian: maven), or set LAPSED_TEST_KAFKA");
+        assert!(fetched.success(), "Maven could not fetch Apache Kafka's jars");
+        std::fs::write(complete, "").unwrap();
+    }
+    lib
+}
+
+fn java(jars: &Path, memory: &str) -> Command {
+    let mut java = Command::new("java");
+    java.arg(memory).arg("-cp").arg(format!("{}/*", jars.display()));
+    java
+}
+
+fn start() -> Broker {
+    let jars = jars();
+    let data = tempfile::tempdir().unwrap();
+    let (port, behind, proxy, controller) = (free_port(), free_port(), free_port(), free_port());
+    let properties = data.path().join("server.properties");
+    let settings = [
+        "process.roles=broker,controller".to_owned(),
+        "node.id=1".to_owned(),
+        format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
+        format!("listeners=PLAIN://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}"),
+        format!("advertised.listeners=PLAIN://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}"),
+        "listener.security.protocol.map=PLAIN:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        "inter.broker.listener.name=PLAIN".to_owned(),
+        "controller.listener.names=CONTROLLER".to_owned(),
+        format!("log.dirs={}", data.path().join("log").display()),
+        "offsets.topic.replication.factor=1".to_owned(),
+        "offsets.topic.num.partitions=4".to_owned(),
+        "transaction.state.log.replication.factor=1".to_owned(),
+        "transaction.state.log.min.isr=1".to_owned(),
+        "transaction.state.log.num.partitions=4".to_owned(),
+        // A transaction that nobody ends is ended soon, so that a test can wait for it.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000".to_owned(),
+        "share.coordinator.state.topic.replication.factor=1".to_owned(),
+        "group.initial.rebalance.delay.ms=0".to_owned(),
+        "group.min.session.timeout.ms=1000".to_owned(),
+        "auto.create.topics.enable=false".to_owned(),
+    ];
+    std::fs::write(&properties, settings.join("\n")).unwrap();
+    let formatted = java(&jars, "-Xmx256m")
+        .args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
+        .arg(&properties)
+        .stdout(Stdio::null())
+        .status()
+        .expect("Apache Kafka needs Java 17: install it (Debian: openjdk-17-jre-headless)");
+    assert!(formatted.success(), "Kafka's storage could not be formatted");
+    // The shell ends the broker when the pipe to it closes: that is when this process ends, even by kill -9.
+    let log = std::fs::File::create(data.path().join("broker.log")).unwrap();
+    let process = Command::new("sh")
+        .args(["-c", r#"java "$@" </dev/null & broker=$!; cat >/dev/null; kill -9 $broker"#, "sh"])
+        .args(["-Xmx1g", "-cp", &format!("{}/*", jars.display()), "kafka.Kafka"])
+        .arg(&properties)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let broker = Broker {
+        address: format!("127.0.0.1:{port}"),
+        behind_proxy: format!("127.0.0.1:{behind}"),
+        proxy: format!("127.0.0.1:{proxy}"),
+        _process: Some(process),
+        _data: Some(data),
+    };
+    await_broker(&broker.address);
+    broker
+}
+
+fn await_broker(address: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", address).set("log_level", "0").create().unwrap();
+    while consumer.fetch_metadata(None, Duration::from_secs(2)).map_or(true, |found| found.brokers().is_empty()) {
+        assert!(Instant::now() < deadline, "the broker at {address} did not answer within a minute");
+    }
+}
+
+/// Creates a topic, deleted with the broker.
+pub fn create_topic(bootstrap: &str, name: &str, partitions: i32) {
+    create_topic_with(bootstrap, name, partitions, &[]);
+}
+
+pub fn create_topic_with(bootstrap: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let created = runtime.block_on(admin.create_topics([&topic], &options)).unwrap();
+    created.into_iter().for_each(|topic| _ = topic.unwrap());
+}
+
+/// A name that no other test uses.
+pub fn unique(name: &str) -> String {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{name}-{}-{count}", std::process::id())
+}

@@ -1,0 +1,6 @@
+//! What the tests on Apache Kafka share.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub mod broker;
+pub mod proxy;
