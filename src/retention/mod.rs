@@ -6,6 +6,7 @@
 //! * [`activity`]: kinds of activity, and when a customer was last seen doing each
 //! * [`policy`]: what was promised: policies, stages, targets
 //! * [`customer`]: what has been sent to whom, and what came back
+//! * [`progress`]: facts about sources
 //! * [`gate`]: what progress proves
 //! * [`decide`]: what leaves now, and when to look again
 //! * [`command`]: what a target is told, and the identity of it
@@ -18,3 +19,4 @@ pub mod customer;
 pub mod decide;
 pub mod gate;
 pub mod policy;
+pub mod progress;

@@ -2,9 +2,27 @@
 //!
 //! Ingest reports facts, the shard judges them here. A policy's gate is one instant: deadlines up to
 //! it are proven, later ones are not.
+//!
+//! * [`table`]: a shard's view of all sources
+//! * [`source`]: one source: what was heard of its partitions, and what that makes of it
+//! * [`silence`]: when a topic's rule fell silent
+//! * [`doubt`]: why a source's progress doesn't count
+//! * [`memory`]: what a shard must not forget of all this
+
+pub mod doubt;
+pub mod memory;
+pub mod silence;
+pub mod source;
+pub mod table;
+#[cfg(test)]
+mod tests;
 
 use super::calendar::Timestamp;
 use super::policy::PolicyIndex;
+
+pub use doubt::Doubt;
+pub use memory::Memory;
+pub use table::GateTable;
 
 /// From when on a rule's, and so a policy's, history is known; before it, it is unknown, not silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,0 +1,74 @@
+//! Why a source's progress doesn't count.
+
+use crate::retention::calendar::Timestamp;
+use std::fmt;
+
+/// One reason, as of one moment. Status, metrics and `explain` show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// No topic of the source is known.
+    NoTopic,
+    /// A topic that the configuration names, or that once was read, is not there.
+    TopicGone { topic: String },
+    /// No instance has reported on the partition under this configuration.
+    PartitionUnheard { topic: String, partition: u32 },
+    /// What is proven of the source lies too far back, or nothing is.
+    Behind { complete_to: Option<Timestamp> },
+    /// The rule has matched nothing in the topic since `since`, or never.
+    Silent { topic: String, rule: usize, since: Option<Timestamp> },
+    /// The rule was silent in the topic, and must speak as long as it was.
+    WasSilent { topic: String, rule: usize, until: Timestamp },
+    /// More rejects than `max_rejects`; any of them may be a sign of life.
+    Rejects,
+    /// Records are missing since `since`.
+    Gap { topic: String, partition: u32, since: Timestamp },
+    /// The partition was read before, and then read again as if for the first time.
+    CommitLost { topic: String, partition: u32 },
+}
+
+impl Doubt {
+    /// Its kind, as metrics name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Doubt::NoTopic => "no_topic",
+            Doubt::TopicGone { .. } => "topic_gone",
+            Doubt::PartitionUnheard { .. } => "partition_unheard",
+            Doubt::Behind { .. } => "behind",
+            Doubt::Silent { .. } => "silent",
+            Doubt::WasSilent { .. } => "was_silent",
+            Doubt::Rejects => "rejects",
+            Doubt::Gap { .. } => "gap",
+            Doubt::CommitLost { .. } => "commit_lost",
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::NoTopic => f.write_str("none of its topics is known"),
+            Doubt::TopicGone { topic } => write!(f, "topic {topic} is not there"),
+            Doubt::PartitionUnheard { topic, partition } => {
+                write!(f, "no instance reports on {topic}[{partition}] under this configuration")
+            }
+            Doubt::Behind { complete_to: None } => f.write_str("it has not been read to its end yet"),
+            Doubt::Behind { complete_to: Some(at) } => write!(f, "it is read only up to {}", at.to_utc_string()),
+            Doubt::Silent { topic, rule, since: None } => write!(f, "rule {rule} has never matched in topic {topic}"),
+            Doubt::Silent { topic, rule, since: Some(since) } => {
+                write!(f, "rule {rule} has matched nothing in topic {topic} since {}", since.to_utc_string())
+            }
+            Doubt::WasSilent { topic, rule, until } => write!(
+                f,
+                "rule {rule} was silent in topic {topic} and must keep speaking until {}",
+                until.to_utc_string()
+            ),
+            Doubt::Rejects => f.write_str("more of its records were rejected than `max_rejects` allows"),
+            Doubt::Gap { topic, partition, since } => {
+                write!(f, "records of {topic}[{partition}] are missing since {}", since.to_utc_string())
+            }
+            Doubt::CommitLost { topic, partition } => {
+                write!(f, "how far {topic}[{partition}] had been read was lost, so records may be missing")
+            }
+        }
+    }
+}

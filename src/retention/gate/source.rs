@@ -1,0 +1,312 @@
+//! One source: what was heard of its partitions, and what that makes of it.
+
+use super::KnownSince;
+use super::doubt::Doubt;
+use super::memory::{HeardPartition, SourceMemory};
+use super::silence::{Voice, listen};
+use crate::retention::calendar::{Seconds, Timestamp};
+use crate::retention::policy::{RuleTrust, Trust};
+use crate::retention::progress::{History, PartitionProgress, RuleFacts};
+use std::collections::BTreeMap;
+
+/// Of the last hour's records of a source at least this many may be rejects.
+pub const REJECTS_MIN: u64 = 10;
+
+/// What was heard of one source under this configuration.
+#[derive(Clone, Debug)]
+pub struct SourceGate {
+    trust: Trust,
+    topics: BTreeMap<String, TopicGate>,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Debug, Default)]
+struct TopicGate {
+    /// The most partitions it was ever heard to have.
+    partitions: u32,
+    /// The latest report's list of topics has it.
+    is_there: bool,
+    reports: BTreeMap<u32, PartitionProgress>,
+}
+
+/// What the facts amount to; computed when they change, read for every customer judged.
+#[derive(Clone, Debug)]
+struct Verdict {
+    /// Everything that was appended before has been handed to the shard; `None`: not known.
+    complete_to: Option<Timestamp>,
+    /// Doubts that no passing of time ends.
+    lasting: Vec<Doubt>,
+    /// By topic and guarded rule.
+    voices: Vec<(String, usize, Voice, Seconds)>,
+    /// The latest moment at which every guarded rule had spoken; `None`: one never has.
+    spoken_to: Option<Timestamp>,
+    /// From here on an ended silence is not held against it.
+    doubted_until: Timestamp,
+    /// After this a rule is silent.
+    silent_after: Timestamp,
+    /// By rule.
+    known_since: Vec<KnownSince>,
+}
+
+impl SourceGate {
+    pub fn new(trust: &Trust, memory: &SourceMemory) -> SourceGate {
+        let mut source =
+            SourceGate { trust: trust.clone(), topics: BTreeMap::new(), verdict: Verdict::nothing_heard() };
+        source.judge(memory);
+        source
+    }
+
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Takes in one report's list of the source's topics.
+    pub fn hear_topics<'t>(&mut self, listed: impl Iterator<Item = (&'t str, u32)>) {
+        for topic in self.topics.values_mut() {
+            topic.is_there = false;
+        }
+        for (name, partitions) in listed {
+            let topic = self.topics.entry(name.to_owned()).or_default();
+            topic.is_there = partitions > 0;
+            topic.partitions = topic.partitions.max(partitions);
+        }
+    }
+
+    /// Takes in the newest report on a partition, appended at `append`.
+    pub fn hear_partition(&mut self, mut report: PartitionProgress, append: Timestamp) {
+        if report.rules.len() != self.trust.rules.len() {
+            return;
+        }
+        report.complete_to = report.complete_to.map(|complete_to| complete_to.min(append));
+        let topic = self.topics.entry(report.topic.clone()).or_default();
+        topic.reports.insert(report.partition, report);
+    }
+
+    /// Keeps what must not be forgotten of the reports.
+    pub fn remember(&self, memory: &mut SourceMemory) {
+        for report in self.reports() {
+            let heard = memory.partitions.entry(report.topic.clone()).or_default();
+            let new = HeardPartition { reading: report.reading, read_since: report.read_since };
+            match heard.get(&report.partition) {
+                Some(old) if old.reading == report.reading => {}
+                _ => {
+                    heard.insert(report.partition, new);
+                }
+            }
+        }
+        let Some(reading) = self.reading() else { return };
+        // What was read under another reading must be read again from its beginning: nothing of it binds.
+        for heard in memory.partitions.values_mut() {
+            heard.retain(|_, partition| partition.reading == reading);
+        }
+        memory.partitions.retain(|_, heard| !heard.is_empty());
+        if memory.rejected_reading.is_some_and(|rejected| rejected != reading) {
+            memory.rejected_reading = None;
+        }
+        if self.has_too_many_rejects() {
+            memory.rejected_reading = Some(reading);
+        }
+    }
+
+    /// The latest history of the rules; `None`: not known yet, or from the beginning.
+    pub fn known_since_latest(&self) -> Option<Timestamp> {
+        match self.verdict.known_since.iter().max() {
+            Some(KnownSince::At(at)) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Comes to a verdict on all that was heard.
+    pub fn judge(&mut self, memory: &SourceMemory) {
+        let lasting = self.lasting_doubts(memory);
+        let voices = self.voices();
+        let spoken = voices.iter().map(|(_, _, voice, _)| voice.newest);
+        let doubted_until = voices.iter().filter_map(|(_, _, voice, _)| voice.doubted_until);
+        let silent_after = voices.iter().map(|(_, _, voice, max)| voice.newest.unwrap_or(Timestamp::MIN) + *max);
+        self.verdict = Verdict {
+            complete_to: self.complete_to(&lasting),
+            spoken_to: spoken.min().unwrap_or(Some(Timestamp::MAX)),
+            doubted_until: doubted_until.max().unwrap_or(Timestamp::MIN),
+            silent_after: silent_after.min().unwrap_or(Timestamp::MAX),
+            known_since: self.known_since(&lasting),
+            lasting,
+            voices,
+        };
+    }
+
+    /// What is proven of the source at `now`: it is complete up to the first, every guarded rule has
+    /// spoken at or after the second. `None`: it is in doubt, or lies further back than `lag_max`.
+    pub fn proven(&self, now: Timestamp, lag_max: Seconds) -> Option<(Timestamp, Timestamp)> {
+        let verdict = &self.verdict;
+        let complete_to = verdict.complete_to.filter(|complete_to| *complete_to >= now - lag_max)?;
+        let in_doubt = !verdict.lasting.is_empty() || now < verdict.doubted_until || now > verdict.silent_after;
+        if in_doubt { None } else { Some((complete_to, verdict.spoken_to?)) }
+    }
+
+    /// Everything that was appended before has been handed to the shard; `None`: not known.
+    pub fn complete(&self) -> Option<Timestamp> {
+        self.verdict.complete_to
+    }
+
+    /// By rule.
+    pub fn rule_known_since(&self, rule: usize) -> KnownSince {
+        self.verdict.known_since.get(rule).copied().unwrap_or(KnownSince::Unknown)
+    }
+
+    /// All reasons for which the source doesn't count at `now`.
+    pub fn doubts(&self, now: Timestamp, lag_max: Seconds) -> Vec<Doubt> {
+        let mut doubts = self.verdict.lasting.clone();
+        let complete_to = self.verdict.complete_to;
+        if doubts.is_empty() && complete_to.is_none_or(|complete_to| complete_to < now - lag_max) {
+            doubts.push(Doubt::Behind { complete_to });
+        }
+        for (topic, rule, voice, max) in &self.verdict.voices {
+            let (topic, rule) = (topic.clone(), *rule);
+            if voice.newest.is_none_or(|newest| now > newest + *max) {
+                doubts.push(Doubt::Silent { topic, rule, since: voice.newest });
+            } else if let Some(until) = voice.doubted_until.filter(|until| now < *until) {
+                doubts.push(Doubt::WasSilent { topic, rule, until });
+            }
+        }
+        doubts
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &PartitionProgress> {
+        self.topics.values().flat_map(|topic| topic.reports.values())
+    }
+
+    /// The reading in force: it is part of the configuration, so all reports agree on it.
+    fn reading(&self) -> Option<u64> {
+        self.reports().next().map(|report| report.reading)
+    }
+
+    fn has_too_many_rejects(&self) -> bool {
+        let (mut records, mut rejects) = (0u64, 0u64);
+        for report in self.reports() {
+            records = records.saturating_add(report.records_last_hour);
+            rejects = rejects.saturating_add(report.rejects_last_hour);
+        }
+        rejects > REJECTS_MIN && rejects as f64 > self.trust.rejects_max * records as f64
+    }
+
+    fn lasting_doubts(&self, memory: &SourceMemory) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        if !self.topics.values().any(|topic| topic.is_there) {
+            doubts.push(Doubt::NoTopic);
+        }
+        let reading = self.reading();
+        for (name, topic) in &self.topics {
+            topic.lasting_doubts(name, memory, reading, &mut doubts);
+        }
+        let remembered = memory.partitions.iter().filter(|(name, _)| !self.topics.contains_key(*name));
+        for (name, heard) in remembered {
+            if heard.values().any(|partition| Some(partition.reading) == reading) {
+                doubts.push(Doubt::TopicGone { topic: name.clone() });
+            }
+        }
+        if memory.rejected_reading.is_some() && memory.rejected_reading == reading {
+            doubts.push(Doubt::Rejects);
+        }
+        doubts
+    }
+
+    fn complete_to(&self, lasting: &[Doubt]) -> Option<Timestamp> {
+        if lasting.iter().any(Doubt::hides_a_partition) {
+            return None;
+        }
+        // `None` is less than any moment, so one partition that is not known makes the whole unknown.
+        self.reports().map(|report| report.complete_to).min().flatten()
+    }
+
+    fn voices(&self) -> Vec<(String, usize, Voice, Seconds)> {
+        let mut voices = Vec::new();
+        for (name, topic) in &self.topics {
+            for (rule, trust) in self.trust.rules.iter().enumerate() {
+                if let Some(max) = trust.silence_max {
+                    voices.push((name.clone(), rule, listen(topic.facts(rule), max), max));
+                }
+            }
+        }
+        voices
+    }
+
+    fn known_since(&self, lasting: &[Doubt]) -> Vec<KnownSince> {
+        let incomplete = lasting.iter().any(Doubt::hides_a_partition);
+        let of_rule = |(rule, trust): (usize, &RuleTrust)| {
+            if trust.history_from_beginning {
+                KnownSince::Beginning
+            } else if incomplete {
+                KnownSince::Unknown
+            } else {
+                let topics = self.topics.values().map(|topic| topic.known_since(rule));
+                topics.max().unwrap_or(KnownSince::Unknown)
+            }
+        };
+        self.trust.rules.iter().enumerate().map(of_rule).collect()
+    }
+}
+
+impl Doubt {
+    fn hides_a_partition(&self) -> bool {
+        matches!(self, Doubt::NoTopic | Doubt::TopicGone { .. } | Doubt::PartitionUnheard { .. })
+    }
+}
+
+impl TopicGate {
+    fn facts(&self, rule: usize) -> impl Iterator<Item = &RuleFacts> {
+        self.reports.values().map(move |report| &report.rules[rule])
+    }
+
+    fn lasting_doubts(&self, name: &str, memory: &SourceMemory, reading: Option<u64>, doubts: &mut Vec<Doubt>) {
+        let topic = name.to_owned();
+        if !self.is_there {
+            doubts.push(Doubt::TopicGone { topic });
+            return;
+        }
+        let remembered = memory.partitions.get(name);
+        let ever = remembered.into_iter().flatten().filter(|(_, heard)| Some(heard.reading) == reading);
+        let past_the_end = ever.map(|(partition, _)| *partition).filter(|partition| *partition >= self.partitions);
+        let unheard = (0..self.partitions).chain(past_the_end).find(|partition| !self.reports.contains_key(partition));
+        if let Some(partition) = unheard {
+            doubts.push(Doubt::PartitionUnheard { topic: topic.clone(), partition });
+        }
+        for (&partition, report) in &self.reports {
+            if let Some(since) = report.gap {
+                doubts.push(Doubt::Gap { topic: topic.clone(), partition, since });
+            }
+            let before = remembered.and_then(|heard| heard.get(&partition));
+            if before.is_some_and(|heard| heard.reading == report.reading && heard.read_since != report.read_since) {
+                doubts.push(Doubt::CommitLost { topic: topic.clone(), partition });
+            }
+        }
+    }
+
+    /// The latest over the partitions. One that was empty from the start bounds nothing where another
+    /// one had records.
+    fn known_since(&self, rule: usize) -> KnownSince {
+        let (mut since, mut empty_at) = (None, None);
+        for facts in self.facts(rule) {
+            match facts.history {
+                History::Unread => return KnownSince::Unknown,
+                History::Whole => {}
+                History::Since(at) => since = since.max(Some(at)),
+                History::EmptyAt(at) => empty_at = empty_at.max(Some(at)),
+            }
+        }
+        since.or(empty_at).map_or(KnownSince::Beginning, KnownSince::At)
+    }
+}
+
+impl Verdict {
+    fn nothing_heard() -> Verdict {
+        Verdict {
+            complete_to: None,
+            lasting: Vec::new(),
+            voices: Vec::new(),
+            spoken_to: None,
+            doubted_until: Timestamp::MIN,
+            silent_after: Timestamp::MIN,
+            known_since: Vec::new(),
+        }
+    }
+}

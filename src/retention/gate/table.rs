@@ -1,0 +1,157 @@
+//! A shard's view of all sources.
+
+use super::doubt::Doubt;
+use super::memory::{Memory, SourceMemory};
+use super::source::SourceGate;
+use super::{Gate, KnownSince};
+use crate::retention::calendar::{Seconds, Timestamp};
+use crate::retention::policy::{PolicyIndex, Rulebook, SourceIndex};
+use crate::retention::progress::{ConfigHash, Progress};
+use std::sync::Arc;
+
+/// Judges progress. A clone is cheap and shares what doesn't change after it: a shard keeps one to go
+/// back to when its transaction is aborted.
+#[derive(Clone, Debug)]
+pub struct GateTable {
+    config: ConfigHash,
+    lag_max: Seconds,
+    policies: Arc<[PolicyGate]>,
+    /// In the order of [`Rulebook::sources`].
+    sources: Vec<Arc<SourceGate>>,
+    memory: Arc<Memory>,
+    /// The newest append time of progress under this configuration.
+    heard: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct PolicyGate {
+    sources: Vec<SourceIndex>,
+    lateness: Seconds,
+    history_rules: Vec<(SourceIndex, u16)>,
+}
+
+impl GateTable {
+    /// Nothing heard yet, and so closed; also what a reload begins with. `memory` is what the shard's
+    /// changelog holds, or what the table before it remembered.
+    pub fn new(rules: &Rulebook, config: ConfigHash, memory: Memory) -> GateTable {
+        let policies = rules.policies.iter().map(|policy| PolicyGate {
+            sources: policy.sources.clone(),
+            lateness: policy.lateness,
+            history_rules: policy.history_rules.clone(),
+        });
+        let nothing = SourceMemory::default();
+        let sources = rules
+            .sources
+            .iter()
+            .map(|trust| Arc::new(SourceGate::new(trust, memory.sources.get(&trust.key).unwrap_or(&nothing))));
+        GateTable {
+            config,
+            lag_max: rules.gate_lag_max,
+            policies: policies.collect(),
+            sources: sources.collect(),
+            memory: Arc::new(memory),
+            heard: None,
+        }
+    }
+
+    /// Takes in a report that was appended to the shard's log at `append`. One of another configuration
+    /// doesn't count.
+    pub fn observe(&mut self, progress: &Progress, append: Timestamp) {
+        if progress.config != self.config {
+            return;
+        }
+        self.heard = self.heard.max(Some(append));
+        for place in 0..self.sources.len() {
+            self.observe_source(place, progress, append);
+        }
+    }
+
+    fn observe_source(&mut self, place: usize, progress: &Progress, append: Timestamp) {
+        let trust = self.sources[place].trust();
+        let (key, retired) = (trust.key.clone(), trust.retired);
+        let mut memory = self.memory.sources.get(&key).cloned().unwrap_or_default();
+        if retired {
+            // Nobody reports on it any more. If nobody ever did, what it knew is unknown up to now.
+            memory.known_since = memory.known_since.or(Some(append));
+        } else {
+            let source = Arc::make_mut(&mut self.sources[place]);
+            let topics = progress.topics.iter().filter(|topic| topic.source == key);
+            source.hear_topics(topics.map(|topic| (topic.topic.as_str(), topic.partitions)));
+            for report in progress.partitions.iter().filter(|report| report.source == key) {
+                source.hear_partition(report.clone(), append);
+            }
+            source.remember(&mut memory);
+            source.judge(&memory);
+            memory.known_since = memory.known_since.max(source.known_since_latest());
+        }
+        if self.memory.sources.get(&key) != Some(&memory) {
+            Arc::make_mut(&mut self.memory).sources.insert(key, memory);
+        }
+    }
+
+    /// What the shard must keep in its changelog. Compare with what was kept last by [`Arc::ptr_eq`]:
+    /// it is replaced only when it changes.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Whether the source's progress counts at `now`. A retired source is not waited for.
+    pub fn is_open(&self, source: SourceIndex, now: Timestamp) -> bool {
+        let source = self.source(source);
+        source.trust().retired || source.proven(now, self.lag_max).is_some()
+    }
+
+    /// How far what is proven of the source lies behind `now`; `None`: nothing is.
+    pub fn lag(&self, source: SourceIndex, now: Timestamp) -> Option<Seconds> {
+        self.source(source).complete().map(|complete_to| now - complete_to)
+    }
+
+    /// Why a source's progress doesn't count at `now`; empty: it does.
+    pub fn doubts(&self, source: SourceIndex, now: Timestamp) -> Vec<Doubt> {
+        let source = self.source(source);
+        if source.trust().retired { Vec::new() } else { source.doubts(now, self.lag_max) }
+    }
+
+    fn source(&self, index: SourceIndex) -> &SourceGate {
+        &self.sources[usize::from(index.0)]
+    }
+
+    fn rule_known_since(&self, source: SourceIndex, rule: u16) -> KnownSince {
+        let source = self.source(source);
+        let trust = source.trust();
+        if !trust.retired {
+            return source.rule_known_since(usize::from(rule));
+        }
+        match trust.rules.get(usize::from(rule)) {
+            Some(rule) if rule.history_from_beginning => KnownSince::Beginning,
+            // Its rules may have moved since it was last read, so the latest of them counts for all.
+            _ => self
+                .memory
+                .sources
+                .get(&trust.key)
+                .and_then(|memory| memory.known_since)
+                .map_or(KnownSince::Unknown, KnownSince::At),
+        }
+    }
+}
+
+impl Gate for GateTable {
+    fn proven_up_to(&self, policy: PolicyIndex, now: Timestamp) -> Option<Timestamp> {
+        let policy = &self.policies[usize::from(policy.0)];
+        // Without a live source its starting points are final. They count as long as instances of this
+        // configuration are about.
+        let mut proven = self.heard.filter(|heard| *heard >= now - self.lag_max).map(|_| now)?;
+        for source in &policy.sources {
+            let (complete_to, spoken_to) = self.source(*source).proven(now, self.lag_max)?;
+            proven = proven.min(complete_to - policy.lateness).min(spoken_to);
+        }
+        Some(proven)
+    }
+
+    fn known_since(&self, policy: PolicyIndex) -> KnownSince {
+        let rules = &self.policies[usize::from(policy.0)].history_rules;
+        let known = rules.iter().map(|(source, rule)| self.rule_known_since(*source, *rule));
+        // No rule yields its kinds, so nothing is known of anybody.
+        known.max().unwrap_or(KnownSince::Unknown)
+    }
+}
