@@ -6,6 +6,8 @@ use crate::retention::activity::{KindTag, LastSeen};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Cause, Kept, Next, Since};
 use crate::retention::customer::{Course, Left, Recalled, Record, Reply, Sent};
+use crate::retention::gate::Memory;
+use crate::retention::gate::memory::{HeardPartition, SourceMemory};
 use crate::retention::policy::{Action, StageId};
 use uuid::Uuid;
 
@@ -45,6 +47,54 @@ impl Header {
         reader.finish()?;
         Ok(header)
     }
+}
+
+/// Appends what a shard's gate remembers.
+pub fn encode_gate(memory: &Memory, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(FORMAT);
+    writer.unsigned(memory.sources.len() as u64);
+    for (source, memory) in &memory.sources {
+        writer.text(source);
+        writer.option(memory.rejected_reading, Writer::unsigned);
+        writer.option(memory.known_since, |writer, at| writer.signed(at.0));
+        writer.unsigned(memory.partitions.len() as u64);
+        for (topic, partitions) in &memory.partitions {
+            writer.text(topic);
+            writer.unsigned(partitions.len() as u64);
+            for (partition, heard) in partitions {
+                writer.unsigned(u64::from(*partition));
+                writer.unsigned(heard.reading);
+                writer.signed(heard.read_since.0);
+            }
+        }
+    }
+}
+
+/// # Errors
+/// Anything that [`encode_gate`] of a known format did not write.
+pub fn decode_gate(bytes: &[u8]) -> Result<Memory, DecodeError> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != FORMAT {
+        return Err(DecodeError::UnknownFormat);
+    }
+    let sources = reader.list(|reader| Ok((read_text(reader)?, read_source_memory(reader)?)))?;
+    reader.finish()?;
+    Ok(Memory { sources: sources.into_iter().collect() })
+}
+
+fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeError> {
+    let rejected_reading = reader.option(Reader::unsigned)?;
+    let known_since = reader.option(read_time)?;
+    let partitions = reader.list(|reader| {
+        let topic = read_text(reader)?;
+        let heard = reader.list(|reader| {
+            let partition = reader.unsigned_as()?;
+            Ok((partition, HeardPartition { reading: reader.unsigned()?, read_since: read_time(reader)? }))
+        })?;
+        Ok((topic, heard.into_iter().collect()))
+    })?;
+    Ok(SourceMemory { rejected_reading, known_since, partitions: partitions.into_iter().collect() })
 }
 
 /// A customer's state as the changelog holds it.
@@ -318,7 +368,26 @@ mod tests {
         })
     }
 
+    fn memories() -> impl Strategy<Value = Memory> {
+        let heard =
+            any::<(u64, i64)>().prop_map(|(reading, since)| HeardPartition { reading, read_since: Timestamp(since) });
+        let partitions = prop::collection::btree_map(any::<u32>(), heard, 0..4);
+        let topics = prop::collection::btree_map(".{0,9}", partitions, 0..3);
+        let sources = (any::<Option<u64>>(), any::<Option<i64>>(), topics).prop_map(|(rejected, known, partitions)| {
+            SourceMemory { rejected_reading: rejected, known_since: known.map(Timestamp), partitions }
+        });
+        prop::collection::btree_map(".{0,9}", sources, 0..3).prop_map(|sources| Memory { sources })
+    }
+
     proptest! {
+        #[test]
+        fn what_the_gate_remembers_is_read_again(memory in memories(), cut in any::<prop::sample::Index>()) {
+            let mut bytes = Vec::new();
+            encode_gate(&memory, &mut bytes);
+            prop_assert!(decode_gate(&bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert_eq!(decode_gate(&bytes), Ok(memory));
+        }
+
         #[test]
         fn what_is_written_is_read(
             seen in prop::collection::vec((any::<u32>(), any::<u32>()), 0..5), record in prop::option::of(records()),
@@ -338,6 +407,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             let _ = CustomerState::decode(&bytes);
             let _ = Header::decode(&bytes);
+            let _ = decode_gate(&bytes);
         }
     }
 
