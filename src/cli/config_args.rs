@@ -15,7 +15,6 @@ impl ConfigArgs {
     ///
     /// # Errors
     /// All that is wrong with it, at once.
-    #[allow(dead_code, reason = "`run` and `topics` need it")]
     pub fn load(&self) -> anyhow::Result<Loaded> {
         self.load_with(Environment::Resolve)
     }

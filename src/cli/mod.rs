@@ -5,6 +5,7 @@ mod config_args;
 mod extract;
 mod records;
 mod simulate;
+mod topics;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ enum Command {
     Check(check::CheckArgs),
     Extract(extract::ExtractArgs),
     Simulate(simulate::SimulateArgs),
+    Topics(topics::TopicsArgs),
 }
 
 /// Runs a subcommand.
@@ -35,5 +37,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::check(args),
         Command::Extract(args) => extract::extract(args),
         Command::Simulate(args) => simulate::simulate(args),
+        Command::Topics(args) => topics::topics(args),
     }
 }

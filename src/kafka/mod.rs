@@ -3,7 +3,9 @@
 //! * [`clients`]: consumers and producers with the properties that the promises need
 //! * [`transaction`]: one transaction after another, and what became of each
 //! * [`restore`]: a partition read to its end, for good
+//! * [`topics`]: the topics that are needed, and what is there
 
 pub mod clients;
 pub mod restore;
+pub mod topics;
 pub mod transaction;
