@@ -35,9 +35,9 @@ pub struct PartitionProgress {
     pub partition: u32,
     /// Hash of all that decides what the source's records mean.
     pub reading: u64,
-    /// When reading from the partition's beginning last began. It is part of the commit, so two
-    /// different ones under one reading mean that the commit was lost between them.
-    pub read_since: Timestamp,
+    /// When the partition was first read, no commit of it having been found. The commit keeps it, also
+    /// through another reading; so two different ones mean that the commit was lost between them.
+    pub first_read: Timestamp,
     /// Everything appended before this instant has been read and handed to this shard, and there were
     /// no other topics and partitions then; `None`: not known yet.
     pub complete_to: Option<Timestamp>,
@@ -46,8 +46,10 @@ pub struct PartitionProgress {
     /// Of the last hour.
     pub records_last_hour: u64,
     pub rejects_last_hour: u64,
-    /// Since `read_since`.
+    /// Since it was last read from its beginning.
     pub rejects_total: u64,
+    /// How far back it could show anything when it was last read from its beginning.
+    pub shown: History,
     /// In the order of the source's rules.
     pub rules: Vec<RuleFacts>,
 }
@@ -60,6 +62,8 @@ pub struct RuleFacts {
     /// Ended silences longer than the rule's `max_silence` whose doubt may still stand, oldest first,
     /// none overlapping. At most [`SILENCES_MAX`]: beyond that neighbours are reported as one.
     pub silences: Vec<Silence>,
+    /// How far back it shows what the rule is after: further than [`PartitionProgress::shown`] where the
+    /// rule was there before the last reading from the beginning.
     pub history: History,
 }
 
@@ -80,7 +84,7 @@ pub struct Silence {
 /// at any moment there is one on average, however rarely the partition speaks.
 pub const SILENCES_MAX: usize = 4;
 
-/// How far back a partition shows what a rule is after.
+/// How far back a partition shows things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum History {
     /// Not known yet.

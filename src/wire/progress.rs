@@ -73,43 +73,63 @@ impl Body<'_> {
             self.name(&partition.topic);
             self.writer.unsigned(u64::from(partition.partition));
             self.writer.bytes(&partition.reading.to_be_bytes());
-            self.time(partition.read_since);
+            self.time(partition.first_read);
             self.time_or_none(partition.complete_to);
             self.time_or_none(partition.gap);
             self.writer.unsigned(partition.records_last_hour);
             self.writer.unsigned(partition.rejects_last_hour);
             self.writer.unsigned(partition.rejects_total);
+            write_history(&mut self.writer, partition.shown, self.origin);
             write_rules(&mut self.writer, &partition.rules, self.origin);
         }
     }
 }
 
-const UNREAD: u8 = 0;
-const WHOLE: u8 = 1;
-const SINCE: u8 = 2;
-const EMPTY_AT: u8 = 3;
-const HISTORY: u8 = 3;
-const HAS_MATCHED: u8 = 4;
+const UNREAD: u64 = 0;
+const WHOLE: u64 = 1;
+const SINCE: u64 = 2;
+const EMPTY_AT: u64 = 3;
+
+/// Appends a history; its time as a distance from `origin`.
+pub fn write_history(writer: &mut Writer<'_>, history: History, origin: Timestamp) {
+    let (tag, at) = match history {
+        History::Unread => (UNREAD, None),
+        History::Whole => (WHOLE, None),
+        History::Since(at) => (SINCE, Some(at)),
+        History::EmptyAt(at) => (EMPTY_AT, Some(at)),
+    };
+    writer.unsigned(tag);
+    if let Some(at) = at {
+        writer.signed(at.0.wrapping_sub(origin.0));
+    }
+}
+
+/// Reads what [`write_history`] wrote.
+///
+/// # Errors
+/// Anything else.
+pub fn read_history(reader: &mut Reader<'_>, origin: Timestamp) -> Result<History, DecodeError> {
+    Ok(match reader.unsigned()? {
+        UNREAD => History::Unread,
+        WHOLE => History::Whole,
+        SINCE => History::Since(read_time(reader, origin)?),
+        EMPTY_AT => History::EmptyAt(read_time(reader, origin)?),
+        _ => return Err(DecodeError::Invalid),
+    })
+}
 
 /// Appends what the rules of a partition saw; times as distances from `origin`. A rule that has not
 /// been silent takes about seven bytes.
 pub fn write_rules(writer: &mut Writer<'_>, rules: &[RuleFacts], origin: Timestamp) {
     writer.unsigned(rules.len() as u64);
     for rule in rules {
-        let (history, since) = match rule.history {
-            History::Unread => (UNREAD, None),
-            History::Whole => (WHOLE, None),
-            History::Since(at) => (SINCE, Some(at)),
-            History::EmptyAt(at) => (EMPTY_AT, Some(at)),
-        };
-        let matched = if rule.matched.is_some() { HAS_MATCHED } else { 0 };
-        writer.unsigned((rule.silences.len() as u64) << 3 | u64::from(history | matched));
+        write_history(writer, rule.history, origin);
+        // No match: 0; a match: how many silences, and one.
+        writer.unsigned(rule.matched.map_or(0, |_| rule.silences.len() as u64 + 1));
+        let Some(Matched { first, newest }) = rule.matched else { continue };
         let mut time = |at: Timestamp| writer.signed(at.0.wrapping_sub(origin.0));
-        since.into_iter().for_each(&mut time);
-        if let Some(Matched { first, newest }) = rule.matched {
-            time(first);
-            time(newest);
-        }
+        time(first);
+        time(newest);
         for silence in &rule.silences {
             time(silence.from);
             time(silence.to);
@@ -123,23 +143,13 @@ pub fn write_rules(writer: &mut Writer<'_>, rules: &[RuleFacts], origin: Timesta
 /// Anything else.
 pub fn read_rules(reader: &mut Reader<'_>, origin: Timestamp) -> Result<Vec<RuleFacts>, DecodeError> {
     reader.list(|reader| {
-        let head = reader.unsigned()?;
-        let silences = usize::try_from(head >> 3).map_err(|_| DecodeError::Invalid)?;
-        if silences > SILENCES_MAX {
+        let mut rule = RuleFacts { history: read_history(reader, origin)?, ..RuleFacts::default() };
+        let Some(silences) = reader.unsigned()?.checked_sub(1) else { return Ok(rule) };
+        if silences > SILENCES_MAX as u64 {
             return Err(DecodeError::Invalid);
         }
         let mut time = || read_time(reader, origin);
-        let history = match head as u8 & HISTORY {
-            UNREAD => History::Unread,
-            WHOLE => History::Whole,
-            SINCE => History::Since(time()?),
-            _ => History::EmptyAt(time()?),
-        };
-        let matched = match head as u8 & HAS_MATCHED {
-            0 => None,
-            _ => Some(Matched { first: time()?, newest: time()? }),
-        };
-        let mut rule = RuleFacts { matched, silences: Vec::with_capacity(silences), history };
+        rule.matched = Some(Matched { first: time()?, newest: time()? });
         for _ in 0..silences {
             rule.silences.push(Silence { from: time()?, to: time()? });
         }
@@ -182,18 +192,22 @@ fn read_partition(
         topic: name(reader, names)?,
         partition: reader.unsigned_as()?,
         reading: u64::from_be_bytes(reader.array()?),
-        read_since: time(reader)?,
+        first_read: time(reader)?,
         complete_to: reader.option(time)?,
         gap: reader.option(time)?,
         records_last_hour: reader.unsigned()?,
         rejects_last_hour: reader.unsigned()?,
         rejects_total: reader.unsigned()?,
+        shown: read_history(reader, origin)?,
         rules: read_rules(reader, origin)?,
     })
 }
 
-/// Refuses what lies so far off that calculating with it could overflow.
-fn read_time(reader: &mut Reader<'_>, origin: Timestamp) -> Result<Timestamp, DecodeError> {
+/// Reads a distance from `origin`.
+///
+/// # Errors
+/// What lies so far off that calculating with it could overflow is refused.
+pub fn read_time(reader: &mut Reader<'_>, origin: Timestamp) -> Result<Timestamp, DecodeError> {
     let at = Timestamp(reader.signed()?.wrapping_add(origin.0));
     if (Timestamp::MIN..=Timestamp::MAX).contains(&at) { Ok(at) } else { Err(DecodeError::Invalid) }
 }
@@ -212,17 +226,26 @@ mod tests {
         prop_oneof![1_700_000_000..1_800_000_000_i64, Timestamp::MIN.0..=Timestamp::MAX.0].prop_map(Timestamp)
     }
 
-    fn rules() -> impl Strategy<Value = RuleFacts> {
-        let matched = (times(), times()).prop_map(|(first, newest)| Matched { first, newest });
-        let silences = (times(), times()).prop_map(|(from, to)| Silence { from, to });
-        let histories = prop_oneof![
+    fn histories() -> impl Strategy<Value = History> {
+        prop_oneof![
             Just(History::Unread),
             Just(History::Whole),
             times().prop_map(History::Since),
             times().prop_map(History::EmptyAt)
-        ];
-        (prop::option::of(matched), prop::collection::vec(silences, 0..=SILENCES_MAX), histories)
-            .prop_map(|(matched, silences, history)| RuleFacts { matched, silences, history })
+        ]
+    }
+
+    fn rules() -> impl Strategy<Value = RuleFacts> {
+        let matched = (times(), times()).prop_map(|(first, newest)| Matched { first, newest });
+        let silences = (times(), times()).prop_map(|(from, to)| Silence { from, to });
+        (prop::option::of(matched), prop::collection::vec(silences, 0..=SILENCES_MAX), histories()).prop_map(
+            |(matched, mut silences, history)| {
+                if matched.is_none() {
+                    silences.clear();
+                }
+                RuleFacts { matched, silences, history }
+            },
+        )
     }
 
     fn reports() -> impl Strategy<Value = Progress> {
@@ -232,21 +255,28 @@ mod tests {
             source,
             partitions,
         });
-        let moments = (times(), prop::option::of(times()), prop::option::of(times()));
+        let moments = (times(), prop::option::of(times()), prop::option::of(times()), histories());
         let counts = any::<(u32, u64, u64, u64, u64)>();
         let partitions = (name(), name(), moments, counts, prop::collection::vec(rules(), 0..4)).prop_map(
-            |(source, topic, (read_since, complete_to, gap), (partition, reading, records, rejects, total), rules)| {
+            |(
+                source,
+                topic,
+                (first_read, complete_to, gap, shown),
+                (partition, reading, records, rejects, total),
+                rules,
+            )| {
                 PartitionProgress {
                     source,
                     topic,
                     partition,
                     reading,
-                    read_since,
+                    first_read,
                     complete_to,
                     gap,
                     records_last_hour: records,
                     rejects_last_hour: rejects,
                     rejects_total: total,
+                    shown,
                     rules,
                 }
             },
@@ -283,12 +313,13 @@ mod tests {
             topic: "shop.public.orders".into(),
             partition,
             reading: u64::MAX,
-            read_since: Timestamp(1_600_000_000),
+            first_read: Timestamp(1_600_000_000),
             complete_to: Some(at),
             gap: None,
             records_last_hour: 100_000,
             rejects_last_hour: 0,
             rejects_total: 0,
+            shown: History::Whole,
             rules: vec![rule.clone(); 5],
         };
         let size = |partitions: u32| {

@@ -57,6 +57,8 @@ pub fn encode_gate(memory: &Memory, buffer: &mut Vec<u8>) {
     for (source, memory) in &memory.sources {
         writer.text(source);
         writer.option(memory.rejected_reading, Writer::unsigned);
+        writer.byte(u8::from(memory.begins_anew));
+        writer.option(memory.unknown_before, |writer, at| writer.signed(at.0));
         writer.option(memory.known_since, |writer, at| writer.signed(at.0));
         writer.unsigned(memory.partitions.len() as u64);
         for (topic, partitions) in &memory.partitions {
@@ -65,7 +67,7 @@ pub fn encode_gate(memory: &Memory, buffer: &mut Vec<u8>) {
             for (partition, heard) in partitions {
                 writer.unsigned(u64::from(*partition));
                 writer.unsigned(heard.reading);
-                writer.signed(heard.read_since.0);
+                writer.signed(heard.first_read.0);
             }
         }
     }
@@ -85,16 +87,24 @@ pub fn decode_gate(bytes: &[u8]) -> Result<Memory, DecodeError> {
 
 fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeError> {
     let rejected_reading = reader.option(Reader::unsigned)?;
+    let begins_anew = reader.byte()? != 0;
+    let unknown_before = reader.option(read_time)?;
     let known_since = reader.option(read_time)?;
     let partitions = reader.list(|reader| {
         let topic = read_text(reader)?;
         let heard = reader.list(|reader| {
             let partition = reader.unsigned_as()?;
-            Ok((partition, HeardPartition { reading: reader.unsigned()?, read_since: read_time(reader)? }))
+            Ok((partition, HeardPartition { reading: reader.unsigned()?, first_read: read_time(reader)? }))
         })?;
         Ok((topic, heard.into_iter().collect()))
     })?;
-    Ok(SourceMemory { rejected_reading, known_since, partitions: partitions.into_iter().collect() })
+    Ok(SourceMemory {
+        rejected_reading,
+        begins_anew,
+        unknown_before,
+        known_since,
+        partitions: partitions.into_iter().collect(),
+    })
 }
 
 /// A customer's state as the changelog holds it.
@@ -370,11 +380,13 @@ mod tests {
 
     fn memories() -> impl Strategy<Value = Memory> {
         let heard =
-            any::<(u64, i64)>().prop_map(|(reading, since)| HeardPartition { reading, read_since: Timestamp(since) });
+            any::<(u64, i64)>().prop_map(|(reading, since)| HeardPartition { reading, first_read: Timestamp(since) });
         let partitions = prop::collection::btree_map(any::<u32>(), heard, 0..4);
         let topics = prop::collection::btree_map(".{0,9}", partitions, 0..3);
-        let sources = (any::<Option<u64>>(), any::<Option<i64>>(), topics).prop_map(|(rejected, known, partitions)| {
-            SourceMemory { rejected_reading: rejected, known_since: known.map(Timestamp), partitions }
+        let facts = any::<(Option<u64>, bool, Option<i64>, Option<i64>)>();
+        let sources = (facts, topics).prop_map(|((rejected_reading, begins_anew, unknown, known), partitions)| {
+            let (unknown_before, known_since) = (unknown.map(Timestamp), known.map(Timestamp));
+            SourceMemory { rejected_reading, begins_anew, unknown_before, known_since, partitions }
         });
         prop::collection::btree_map(".{0,9}", sources, 0..3).prop_map(|sources| Memory { sources })
     }

@@ -13,6 +13,11 @@ pub struct Memory {
 pub struct SourceMemory {
     /// The reading under which rejects exceeded `max_rejects`: in doubt until it changes.
     pub rejected_reading: Option<u64>,
+    /// That doubt has been ended by reading again: what was rejected before may no longer be there, so
+    /// the source's history begins with what it could show then.
+    pub begins_anew: bool,
+    /// Where it began anew: no rule's history is known before, save those with `history_from: beginning`.
+    pub unknown_before: Option<Timestamp>,
     /// Latest history of any of its rules without `history_from: beginning`. A retired source is asked
     /// for it when nobody reports on it any more.
     pub known_since: Option<Timestamp>,
@@ -24,7 +29,7 @@ pub struct SourceMemory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeardPartition {
     pub reading: u64,
-    pub read_since: Timestamp,
+    pub first_read: Timestamp,
 }
 
 impl Memory {

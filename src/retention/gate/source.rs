@@ -86,7 +86,7 @@ impl SourceGate {
     pub fn remember(&self, memory: &mut SourceMemory) {
         for report in self.reports() {
             let heard = memory.partitions.entry(report.topic.clone()).or_default();
-            let new = HeardPartition { reading: report.reading, read_since: report.read_since };
+            let new = HeardPartition { reading: report.reading, first_read: report.first_read };
             match heard.get(&report.partition) {
                 Some(old) if old.reading == report.reading => {}
                 _ => {
@@ -102,10 +102,18 @@ impl SourceGate {
         memory.partitions.retain(|_, heard| !heard.is_empty());
         if memory.rejected_reading.is_some_and(|rejected| rejected != reading) {
             memory.rejected_reading = None;
+            memory.begins_anew = true;
         }
         if self.has_too_many_rejects() {
             memory.rejected_reading = Some(reading);
         }
+    }
+
+    /// Where a source that was read again after too many rejects begins; `None`: not known yet.
+    pub fn begins_at(&self) -> Option<KnownSince> {
+        let is_partial = self.verdict.lasting.iter().any(Doubt::hides_a_partition);
+        let shown = self.history(|report| report.shown);
+        (!is_partial && shown != KnownSince::Unknown).then_some(shown)
     }
 
     /// The latest history of the rules; `None`: not known yet, or from the beginning.
@@ -128,7 +136,7 @@ impl SourceGate {
             spoken_to: spoken.min().unwrap_or(Some(Timestamp::MAX)),
             doubted_until: doubted_until.max().unwrap_or(Timestamp::MIN),
             silent_after: silent_after.min().unwrap_or(Timestamp::MAX),
-            known_since: self.known_since(&lasting),
+            known_since: self.known_since(&lasting, memory),
             lasting,
             voices,
         };
@@ -230,19 +238,25 @@ impl SourceGate {
         voices
     }
 
-    fn known_since(&self, lasting: &[Doubt]) -> Vec<KnownSince> {
-        let incomplete = lasting.iter().any(Doubt::hides_a_partition);
+    fn known_since(&self, lasting: &[Doubt], memory: &SourceMemory) -> Vec<KnownSince> {
+        let is_partial = lasting.iter().any(Doubt::hides_a_partition);
         let of_rule = |(rule, trust): (usize, &RuleTrust)| {
             if trust.history_from_beginning {
                 KnownSince::Beginning
-            } else if incomplete {
+            } else if is_partial || memory.begins_anew {
                 KnownSince::Unknown
             } else {
-                let topics = self.topics.values().map(|topic| topic.known_since(rule));
-                topics.max().unwrap_or(KnownSince::Unknown)
+                let bound = memory.unknown_before.map_or(KnownSince::Beginning, KnownSince::At);
+                self.history(|report| report.rules[rule].history).max(bound)
             }
         };
         self.trust.rules.iter().enumerate().map(of_rule).collect()
+    }
+
+    /// The latest over the topics.
+    fn history(&self, of: impl Fn(&PartitionProgress) -> History) -> KnownSince {
+        let topics = self.topics.values().map(|topic| topic.known_since(&of));
+        topics.max().unwrap_or(KnownSince::Unknown)
     }
 }
 
@@ -275,7 +289,7 @@ impl TopicGate {
                 doubts.push(Doubt::Gap { topic: topic.clone(), partition, since });
             }
             let before = remembered.and_then(|heard| heard.get(&partition));
-            if before.is_some_and(|heard| heard.reading == report.reading && heard.read_since != report.read_since) {
+            if before.is_some_and(|heard| heard.reading == report.reading && heard.first_read != report.first_read) {
                 doubts.push(Doubt::CommitLost { topic: topic.clone(), partition });
             }
         }
@@ -283,10 +297,10 @@ impl TopicGate {
 
     /// The latest over the partitions. One that was empty from the start bounds nothing where another
     /// one had records.
-    fn known_since(&self, rule: usize) -> KnownSince {
+    fn known_since(&self, of: impl Fn(&PartitionProgress) -> History) -> KnownSince {
         let (mut since, mut empty_at) = (None, None);
-        for facts in self.facts(rule) {
-            match facts.history {
+        for report in self.reports.values() {
+            match of(report) {
                 History::Unread => return KnownSince::Unknown,
                 History::Whole => {}
                 History::Since(at) => since = since.max(Some(at)),

@@ -82,6 +82,15 @@ impl GateTable {
             }
             source.remember(&mut memory);
             source.judge(&memory);
+            if memory.begins_anew
+                && let Some(begins_at) = source.begins_at()
+            {
+                memory.begins_anew = false;
+                if let KnownSince::At(at) = begins_at {
+                    memory.unknown_before = memory.unknown_before.max(Some(at));
+                }
+                source.judge(&memory);
+            }
             memory.known_since = memory.known_since.max(source.known_since_latest());
         }
         if self.memory.sources.get(&key) != Some(&memory) {

@@ -81,12 +81,13 @@ fn healthy(partition: u32) -> PartitionProgress {
         topic: "events".into(),
         partition,
         reading: READING,
-        read_since: Timestamp(50),
+        first_read: Timestamp(50),
         complete_to: Some(NOW),
         gap: None,
         records_last_hour: 100,
         rejects_last_hour: 0,
         rejects_total: 0,
+        shown: History::Whole,
         rules: vec![spoke(100, NOW.0)],
     }
 }
@@ -277,16 +278,41 @@ fn rejects_stay_in_doubt_until_the_reading_changes() {
     restored.observe(&progress(vec![events(1)], vec![healthy(0)]), NOW);
     assert_eq!(names(&restored, NOW), ["rejects"]);
 
-    let reread = PartitionProgress { reading: READING + 1, read_since: NOW, ..healthy(0) };
+    let reread = PartitionProgress { reading: READING + 1, first_read: NOW, ..healthy(0) };
     restored.observe(&progress(vec![events(1)], vec![reread]), NOW);
     assert_eq!(names(&restored, NOW), [""; 0]);
+}
+
+/// What was rejected may have gone from the log before it was read again.
+#[test]
+fn a_source_read_again_after_rejects_begins_anew() {
+    let rules = rulebook(vec![trust("web", vec![rule(None, false)])]);
+    let known = |memory: Memory, report: PartitionProgress| {
+        let mut table = GateTable::new(&rules, HASH, memory);
+        table.observe(&progress(vec![events(1)], vec![report]), NOW);
+        (table.known_since(POLICY), Memory::clone(table.memory()))
+    };
+    let mut report = healthy(0);
+    report.rules[0].history = History::Since(Timestamp(5));
+    let fine = known(Memory::default(), report.clone()).1;
+    let in_doubt = known(Memory::default(), PartitionProgress { rejects_last_hour: 90, ..report.clone() }).1;
+
+    let again = PartitionProgress { reading: READING + 1, shown: History::Since(Timestamp(900)), ..report };
+    assert_eq!(known(fine, again.clone()).0, KnownSince::At(Timestamp(5)));
+    let unread = PartitionProgress { shown: History::Unread, ..again.clone() };
+    let (before, memory) = known(in_doubt, unread);
+    assert_eq!(before, KnownSince::Unknown);
+    let (after, memory) = known(memory, again.clone());
+    assert_eq!(after, KnownSince::At(Timestamp(900)));
+    let third = PartitionProgress { reading: READING + 2, shown: History::Since(Timestamp(2000)), ..again };
+    assert_eq!(known(memory, third).0, KnownSince::At(Timestamp(900)));
 }
 
 #[test]
 fn a_commit_that_was_lost_is_a_gap_until_the_source_is_read_again() {
     let mut table = hear(&one_rule(), vec![events(1)], vec![healthy(0)]);
     let mut again = healthy(0);
-    again.read_since = Timestamp(60);
+    again.first_read = Timestamp(60);
     for _ in 0..2 {
         table.observe(&progress(vec![events(1)], vec![again.clone()]), NOW);
         assert_eq!(names(&table, NOW), ["commit_lost"]);
