@@ -402,7 +402,7 @@ impl CustomerReader<'_> {
         match (places.elements, places.array) {
             // Every element must have the field; an empty array, or null instead of one, has nobody.
             (Some(elements), Some(array)) if document.all(elements).count() == count => match document.first(array) {
-                Some(Value::Container | Value::Null) => Ok(()),
+                Some(Value::Array | Value::Null) => Ok(()),
                 _ => Err(Reason::NoCustomer),
             },
             (None, _) if count > 0 => Ok(()),
@@ -415,7 +415,7 @@ impl CustomerReader<'_> {
             Value::Null => Ok(()),
             Value::Text(text) => self.push(text, path),
             Value::Number(digits) if is_integer(digits) => self.push(digits, path),
-            Value::Number(_) | Value::Bool(_) | Value::Container => Err(Reason::CustomerType),
+            Value::Number(_) | Value::Bool(_) | Value::Array | Value::Object => Err(Reason::CustomerType),
         }
     }
 

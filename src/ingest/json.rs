@@ -78,8 +78,8 @@ pub enum Value<'a> {
     /// As it is written.
     Number(&'a str),
     Text(&'a str),
-    /// An array or an object.
-    Container,
+    Array,
+    Object,
 }
 
 impl<'a> Value<'a> {
@@ -89,7 +89,7 @@ impl<'a> Value<'a> {
             Value::Bool(true) => Some("true"),
             Value::Bool(false) => Some("false"),
             Value::Number(text) | Value::Text(text) => Some(text),
-            Value::Null | Value::Container => None,
+            Value::Null | Value::Array | Value::Object => None,
         }
     }
 }
@@ -129,7 +129,8 @@ enum Kind {
     Bool(bool),
     Number(usize, usize),
     Text(usize, usize),
-    Container,
+    Array,
+    Object,
 }
 
 impl Document {
@@ -172,7 +173,8 @@ impl Document {
             Kind::Bool(value) => Value::Bool(value),
             Kind::Number(from, to) => Value::Number(&self.text[from..to]),
             Kind::Text(from, to) => Value::Text(&self.text[from..to]),
-            Kind::Container => Value::Container,
+            Kind::Array => Value::Array,
+            Kind::Object => Value::Object,
         }
     }
 
@@ -320,7 +322,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
             }
             place += 1;
         }
-        self.found(|_| Kind::Container);
+        self.found(|_| Kind::Array);
         Ok(())
     }
 
@@ -349,7 +351,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
             members.next_value_seed(walk)?;
         }
         self.forget_names(first);
-        self.found(|_| Kind::Container);
+        self.found(|_| Kind::Object);
         Ok(())
     }
 }
@@ -424,7 +426,7 @@ mod tests {
             "[0, 0] Bool(true)",
             "[0, 0] Null",
             "",
-            "[0, 0] Container",
+            "[0, 0] Object",
         ];
         assert_eq!(found, expected);
     }
@@ -434,7 +436,7 @@ mod tests {
         let json = r#"{"p": [{"ids": [1, 2]}, {"ids": []}, {"ids": [3]}, {}]}"#;
         let found = read(&["/p/*/ids/*", "/p/*"], json).unwrap();
         assert_eq!(found[0], "[0, 0] Number(\"1\"); [0, 1] Number(\"2\"); [2, 0] Number(\"3\")");
-        assert_eq!(found[1], "[0, 0] Container; [1, 0] Container; [2, 0] Container; [3, 0] Container");
+        assert_eq!(found[1], "[0, 0] Object; [1, 0] Object; [2, 0] Object; [3, 0] Object");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn read(value: Value<'_>, zone: Tz) -> Result<EventTime, TimeError> {
     let time = match value {
         Value::Number(text) => number(text, zone)?,
         Value::Text(text) => self::text(text, zone)?,
-        Value::Null | Value::Bool(_) | Value::Container => return Err(TimeError::Malformed),
+        Value::Null | Value::Bool(_) | Value::Array | Value::Object => return Err(TimeError::Malformed),
     };
     if time.checked < Timestamp(FIRST_SECONDS) {
         return Err(TimeError::BeforeFirst);
