@@ -108,54 +108,68 @@ fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeErr
 }
 
 /// A customer's state as the changelog holds it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CustomerState {
-    /// Kinds that were ever seen, whether or not the configuration still names them.
-    pub seen: Vec<(KindTag, LastSeen)>,
-    pub record: Record,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomerState<'b> {
+    seen: &'b [u8],
+    /// What [`encode_record`] wrote; empty: nothing was ever sent.
+    pub record: &'b [u8],
 }
 
-/// Appends a customer's state.
-pub fn encode_customer(seen: impl Iterator<Item = (KindTag, LastSeen)>, record: &Record, buffer: &mut Vec<u8>) {
+/// Appends a customer's state: kinds that were ever seen, whether or not the configuration still names
+/// them, and what [`encode_record`] wrote.
+pub fn encode_customer(seen: impl Iterator<Item = (KindTag, LastSeen)> + Clone, record: &[u8], buffer: &mut Vec<u8>) {
     let mut writer = Writer(buffer);
     writer.byte(FORMAT);
-    let count_at = writer.0.len();
-    writer.byte(0);
-    let mut count = 0_u8;
-    // The configuration names at most 255 kinds; of those it no longer names, the oldest give way.
-    for (kind, at) in seen.take(usize::from(u8::MAX)) {
+    writer.unsigned(seen.clone().count() as u64);
+    for (kind, at) in seen {
         writer.bytes(&kind.0.to_be_bytes());
         writer.bytes(&at.0.to_be_bytes());
-        count += 1;
     }
-    writer.0[count_at] = count;
+    writer.bytes(record);
+}
+
+impl<'b> CustomerState<'b> {
+    /// # Errors
+    /// Anything that [`encode_customer`] of a known format did not write.
+    pub fn decode(bytes: &'b [u8]) -> Result<CustomerState<'b>, DecodeError> {
+        let mut reader = Reader(bytes);
+        if reader.byte()? != FORMAT {
+            return Err(DecodeError::UnknownFormat);
+        }
+        let kinds: usize = reader.unsigned_as()?;
+        let seen = reader.bytes(kinds.saturating_mul(8))?;
+        decode_record(reader.0)?;
+        Ok(CustomerState { seen, record: reader.0 })
+    }
+
+    /// Kinds that were ever seen, whether or not the configuration still names them.
+    pub fn seen(&self) -> impl ExactSizeIterator<Item = (KindTag, LastSeen)> + use<'b> {
+        let (kinds, _) = self.seen.as_chunks::<8>();
+        kinds.iter().map(|[a, b, c, d, at @ ..]| {
+            (KindTag(u32::from_be_bytes([*a, *b, *c, *d])), LastSeen(u32::from_be_bytes(*at)))
+        })
+    }
+}
+
+/// Appends what was sent to a customer and came back: nothing for nothing.
+pub fn encode_record(record: &Record, buffer: &mut Vec<u8>) {
     if !record.is_empty() {
+        let mut writer = Writer(buffer);
         writer.list(&record.courses, write_course);
         writer.list(&record.recalls, write_recalled);
     }
 }
 
-impl CustomerState {
-    /// # Errors
-    /// Anything that [`encode_customer`] of a known format did not write.
-    pub fn decode(bytes: &[u8]) -> Result<CustomerState, DecodeError> {
-        let mut reader = Reader(bytes);
-        if reader.byte()? != FORMAT {
-            return Err(DecodeError::UnknownFormat);
-        }
-        let mut seen = Vec::new();
-        for _ in 0..reader.byte()? {
-            let kind = KindTag(u32::from_be_bytes(reader.array()?));
-            seen.push((kind, LastSeen(u32::from_be_bytes(reader.array()?))));
-        }
-        let mut record = Record::default();
-        if !reader.0.is_empty() {
-            record.courses = reader.list(read_course)?;
-            record.recalls = reader.list(read_recalled)?;
-        }
-        reader.finish()?;
-        Ok(CustomerState { seen, record })
+/// # Errors
+/// Anything that [`encode_record`] did not write.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    if bytes.is_empty() {
+        return Ok(Record::default());
     }
+    let mut reader = Reader(bytes);
+    let record = Record { courses: reader.list(read_course)?, recalls: reader.list(read_recalled)? };
+    reader.finish()?;
+    Ok(record)
 }
 
 fn write_course(writer: &mut Writer<'_>, course: &Course) {
@@ -407,12 +421,14 @@ mod tests {
         ) {
             let seen: Vec<_> = seen.into_iter().map(|(kind, at)| (KindTag(kind), LastSeen(at))).collect();
             let record = record.unwrap_or_default();
-            let mut bytes = Vec::new();
-            encode_customer(seen.iter().copied(), &record, &mut bytes);
-            let state = CustomerState { seen, record };
+            let (mut bytes, mut record_bytes) = (Vec::new(), Vec::new());
+            encode_record(&record, &mut record_bytes);
+            encode_customer(seen.iter().copied(), &record_bytes, &mut bytes);
             let cut = CustomerState::decode(&bytes[..cut.index(bytes.len())]);
             prop_assert!(cut.is_err() || cut.unwrap().record.is_empty());
-            prop_assert_eq!(CustomerState::decode(&bytes), Ok(state));
+            let state = CustomerState::decode(&bytes).unwrap();
+            prop_assert_eq!(state.seen().collect::<Vec<_>>(), seen);
+            prop_assert_eq!(decode_record(state.record), Ok(record));
         }
 
         #[test]
@@ -426,7 +442,7 @@ mod tests {
     #[test]
     fn a_merely_active_customer_takes_eight_bytes_a_kind() {
         let mut bytes = Vec::new();
-        encode_customer([(KindTag(1), LastSeen(2)); 3].into_iter(), &Record::default(), &mut bytes);
+        encode_customer([(KindTag(1), LastSeen(2)); 3].into_iter(), &[], &mut bytes);
         assert_eq!(bytes.len(), 2 + 3 * 8);
     }
 }
