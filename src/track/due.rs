@@ -16,6 +16,7 @@ pub struct Due {
     /// The first window that isn't spread out.
     horizon: u32,
     pool: Pool,
+    entries: usize,
 }
 
 /// How many seconds a window has, as a power of two: about 18 hours.
@@ -29,6 +30,16 @@ impl Due {
             window => self.far.entry(window).or_default(),
         };
         self.pool.push(list, slot);
+        self.entries += 1;
+    }
+
+    /// How many entries there are, those out of date included.
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
     }
 
     /// Takes a slot that is filed at or before `now`; `filed` tells under which second a slot is filed.
@@ -43,6 +54,7 @@ impl Due {
             match self.pool.pop(first.get_mut()) {
                 Some(slot) => {
                     *steps -= 1;
+                    self.entries -= 1;
                     if filed(slot) == wake {
                         return Some(slot);
                     }
@@ -68,6 +80,8 @@ impl Due {
                 let wake = filed(slot);
                 if wake >> WINDOW_BITS == *first.key() {
                     self.pool.push(self.near.entry(wake).or_default(), slot);
+                } else {
+                    self.entries -= 1;
                 }
             }
             if *steps == 0 {
@@ -183,5 +197,64 @@ impl Pool {
 
     fn memory_bytes(&self) -> usize {
         self.chunks.len() * CHUNK_NODES * size_of::<Node>() + self.chunks.capacity() * size_of::<Box<[Node]>>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn steps() -> impl Strategy<Value = (u32, u32, bool)> {
+        let wakes = prop_oneof![1..100_u32, 1..400_000_u32];
+        (0..20_u32, wakes, any::<bool>())
+    }
+
+    proptest! {
+        /// Against a plain map from slot to wake.
+        #[test]
+        fn who_is_due_comes_up_once_and_nobody_else(steps in prop::collection::vec(steps(), 0..200)) {
+            let (mut due, mut filed) = (Due::default(), [0_u32; 20]);
+            for (slot, wake, pop) in steps {
+                if pop {
+                    let mut popped = Vec::new();
+                    let mut budget = 3;
+                    loop {
+                        match due.pop(wake, |slot| filed[slot.0 as usize], &mut budget) {
+                            Some(Slot(slot)) => {
+                                prop_assert!((1..=wake).contains(&filed[slot as usize]));
+                                filed[slot as usize] = 0;
+                                popped.push(slot);
+                            }
+                            None if budget == 0 => budget = 3,
+                            None => break,
+                        }
+                    }
+                    prop_assert!(filed.iter().all(|filed| *filed == 0 || *filed > wake), "{popped:?}");
+                } else if filed[slot as usize] == 0 || wake < filed[slot as usize] {
+                    filed[slot as usize] = wake;
+                    due.file(Slot(slot), wake);
+                }
+            }
+            let mut all = usize::MAX;
+            while let Some(Slot(slot)) = due.pop(u32::MAX, |slot| filed[slot.0 as usize], &mut all) {
+                filed[slot as usize] = 0;
+            }
+            prop_assert_eq!(filed, [0; 20]);
+            prop_assert!(due.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_taken_makes_room() {
+        let (mut due, mut wake) = (Due::default(), 1);
+        for round in 1..100_u32 {
+            wake = round * 50_000;
+            (0..1000).for_each(|slot| due.file(Slot(slot), wake));
+            let mut steps = usize::MAX;
+            while due.pop(wake, |_| wake, &mut steps).is_some() {}
+        }
+        assert!(due.memory_bytes() < 200_000, "{}", due.memory_bytes());
+        assert_eq!(due.pop(wake, |_| wake, &mut 1), None);
     }
 }

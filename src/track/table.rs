@@ -33,6 +33,11 @@ impl Column {
         Column(2 + u32::from(kind.0))
     }
 
+    /// The kind's place, of a column that is of a kind.
+    pub fn kind(self) -> usize {
+        self.0 as usize - 2
+    }
+
     fn width(kinds: usize) -> usize {
         2 + kinds
     }
@@ -73,6 +78,7 @@ pub struct Table {
     records: SlotMap<Box<[u8]>>,
     record_bytes: usize,
     foreign: SlotMap<Box<[Foreign]>>,
+    foreign_bytes: usize,
 }
 
 type SlotMap<T> = HashMap<Slot, T, foldhash::fast::FixedState>;
@@ -93,6 +99,7 @@ impl Table {
             records: SlotMap::default(),
             record_bytes: 0,
             foreign: SlotMap::default(),
+            foreign_bytes: 0,
         }
     }
 
@@ -115,13 +122,14 @@ impl Table {
         self.index[segment(hash)].find(hash, is_it).map(|slot| Slot(*slot))
     }
 
-    /// The customer's slot, and whether it is new: never seen, not filed, nothing sent.
-    pub fn find_or_insert(&mut self, id: &[u8]) -> (Slot, bool) {
-        let id = Id::new(id);
-        let hash = id.hash(&self.hasher);
-        match self.find_hashed(id, hash) {
-            Some(slot) => (slot, false),
-            None => (self.insert(id, hash), true),
+    /// The customer's slot, and whether it is new: never seen, not filed, nothing sent. `None`: it isn't
+    /// there, and `admit` doesn't want it.
+    pub fn find_or_insert(&mut self, id: &[u8], admit: impl FnOnce() -> bool) -> Option<(Slot, bool)> {
+        let key = Id::new(id);
+        let hash = key.hash(&self.hasher);
+        match self.find_hashed(key, hash) {
+            Some(slot) => Some((slot, false)),
+            None => admit().then(|| (self.insert(key, hash), true)),
         }
     }
 
@@ -165,7 +173,7 @@ impl Table {
         }
         self.ids.free(Place(self.word(slot, Column::ID)));
         self.replace_record(slot, None);
-        self.foreign.remove(&slot);
+        self.replace_foreign(slot, Box::default());
         let (chunk, at) = position(slot);
         let width = Column::width(self.kinds);
         self.rows[chunk][at * width..(at + 1) * width].fill(0);
@@ -190,8 +198,8 @@ impl Table {
         self.rows[chunk][at * Column::width(self.kinds) + column.0 as usize] = word;
     }
 
-    /// When the customer was last seen, by kind, in Unix seconds.
-    pub fn seen(&self, slot: Slot) -> impl ExactSizeIterator<Item = LastSeen> {
+    /// When the customer was last seen, by kind.
+    pub fn seen(&self, slot: Slot) -> impl ExactSizeIterator<Item = LastSeen> + Clone {
         let (chunk, at) = position(slot);
         let width = Column::width(self.kinds);
         self.rows[chunk][at * width + 2..(at + 1) * width].iter().map(|seconds| LastSeen(*seconds))
@@ -200,6 +208,22 @@ impl Table {
     pub fn has_mark(&self, slot: Slot, mark: Mark) -> bool {
         let (chunk, at) = position(slot);
         self.marks[chunk][at] & mark.0 != 0
+    }
+
+    /// Puts a word into every slot that has a customer.
+    pub fn fill_column(&mut self, column: Column, word: u32) {
+        for slot in (0..self.slots).map(Slot) {
+            if self.has_mark(slot, Mark::TAKEN) {
+                self.set_word(slot, column, word);
+            }
+        }
+    }
+
+    /// Forgets when the customer was last seen.
+    pub fn clear_seen(&mut self, slot: Slot) {
+        let (chunk, at) = position(slot);
+        let width = Column::width(self.kinds);
+        self.rows[chunk][at * width + 2..(at + 1) * width].fill(0);
     }
 
     /// Sets or clears a mark; whether it was set before.
@@ -228,11 +252,6 @@ impl Table {
         before
     }
 
-    /// All records, in no particular order.
-    pub fn records(&self) -> impl Iterator<Item = (Slot, &[u8])> {
-        self.records.iter().map(|(slot, record)| (*slot, &**record))
-    }
-
     /// Times of kinds that the configuration doesn't name, ordered by kind.
     pub fn foreign(&self, slot: Slot) -> &[Foreign] {
         if self.foreign.is_empty() {
@@ -241,12 +260,17 @@ impl Table {
         self.foreign.get(&slot).map_or(&[], |foreign| foreign)
     }
 
-    pub fn replace_foreign(&mut self, slot: Slot, foreign: Box<[Foreign]>) {
-        if !foreign.is_empty() {
-            self.foreign.insert(slot, foreign);
-        } else if !self.foreign.is_empty() {
-            self.foreign.remove(&slot);
-        }
+    /// Puts them, ordered by kind, in the place of the ones before, which it returns.
+    pub fn replace_foreign(&mut self, slot: Slot, foreign: Box<[Foreign]>) -> Box<[Foreign]> {
+        self.foreign_bytes += size_of_val(&*foreign);
+        let before = match foreign.is_empty() {
+            false => self.foreign.insert(slot, foreign),
+            true if self.foreign.is_empty() => None,
+            true => self.foreign.remove(&slot),
+        };
+        let before = before.unwrap_or_default();
+        self.foreign_bytes -= size_of_val(&*before);
+        before
     }
 
     /// All slots with a customer in them, in order.
@@ -316,8 +340,7 @@ impl Table {
         let index: usize = self.index.iter().map(|segment| size_of_val(segment) + segment.allocation_size()).sum();
         let chunk = CHUNK_SLOTS * (Column::width(self.kinds) * size_of::<u32>() + 1) + 2 * size_of::<Box<[u8]>>();
         let records = self.records.capacity() * (size_of::<(Slot, Box<[u8]>)>() + 1) + self.record_bytes;
-        let foreign = self.foreign.capacity() * (size_of::<(Slot, Box<[Foreign]>)>() + 1)
-            + self.foreign.values().map(|foreign| size_of_val(&**foreign)).sum::<usize>();
+        let foreign = self.foreign.capacity() * (size_of::<(Slot, Box<[Foreign]>)>() + 1) + self.foreign_bytes;
         index + self.ids.memory_bytes() + self.rows.len() * chunk + records + foreign
     }
 }

@@ -1,0 +1,397 @@
+//! The deterministic state machine of one partition of `signals`, with an undo log.
+//!
+//! A worker restores it from the changelog, and then for each batch calls [`Shard::begin`],
+//! [`Shard::apply`] for each record, [`Shard::decide`], [`Shard::changelog`], produces what they left,
+//! and ends with [`Shard::commit`] or [`Shard::abort`]: commit the transaction, then believe it.
+//!
+//! * [`restore`]: from the changelog to a shard, and the changelog's records
+//! * [`apply`]: merging one record
+//! * [`decide`]: whom to judge, and when to look again
+//! * [`counts`]: what metrics ask for; [`undo`]: taking a batch back
+
+mod apply;
+mod counts;
+mod decide;
+mod restore;
+mod undo;
+
+pub use restore::RestoreError;
+
+use super::due::Due;
+use super::table::{Column, Mark, Slot, Table};
+use super::waiting::Waiting;
+use crate::config::Config;
+use crate::retention::activity::{KindTag, LastSeen};
+use crate::retention::almanac::Almanac;
+use crate::retention::calendar::Timestamp;
+use crate::retention::command::Command;
+use crate::retention::customer::Record;
+use crate::retention::decide::Answered;
+use crate::retention::gate::{GateTable, KnownSince, Memory};
+use crate::retention::policy::PolicyIndex;
+use crate::wire::state::decode_record;
+use counts::Counts;
+use std::sync::Arc;
+use undo::{Before, Rare, Undo};
+
+/// Which shard, of how many, at which cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    pub partition: u32,
+    /// Of `signals` and `state`, for ever.
+    pub partitions: u32,
+    /// The cluster's id.
+    pub cluster: String,
+}
+
+/// One record of the shard's partition of `signals`.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub offset: i64,
+    /// Milliseconds of Unix time; the broker's clock.
+    pub append_ms: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It told something new.
+    Merged,
+    /// It told what was known.
+    Known,
+    Acknowledged(Answered),
+    Progress,
+    /// It is no signal, progress or instruction. Nothing changed.
+    Garbage,
+}
+
+/// Whether there is more to decide at this very moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum More {
+    Nothing,
+    /// The budget was used up: commit, and begin another batch soon, be it without input.
+    Waiting,
+}
+
+/// What metrics and status show of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    pub customers: u64,
+    /// Customers who are due in no policy, ever, as things stand.
+    pub without_starting_point: u64,
+    /// In the order of the configuration's policies.
+    pub policies: Vec<PolicyStats>,
+    /// In the order of the configuration's targets: commands and recalls that wait for an answer.
+    pub unacknowledged: Vec<u64>,
+    pub memory_bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyStats {
+    /// Customers whom the policy covers and has sent nothing.
+    pub active: u64,
+    /// By stage: customers for whom it was the last that was sent.
+    pub sent: Vec<u64>,
+    /// Customers to whom a command would leave now but for the gate.
+    pub due_unsent: u64,
+    /// The oldest deadline among them.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// So many entries of the due index may always be out of date.
+const DUE_SLACK: usize = 10_000;
+
+/// One partition of `signals` and the customers in it.
+#[derive(Debug)]
+pub struct Shard {
+    home: Home,
+    config: Arc<Config>,
+    /// In the order of the rulebook's kinds.
+    tags: Vec<KindTag>,
+    almanac: Almanac,
+    now: Option<Timestamp>,
+    next_offset: Option<i64>,
+    table: Table,
+    due: Due,
+    waiting: Waiting,
+    gate: GateTable,
+    /// What the changelog holds of the gate's memory.
+    kept_memory: Option<Arc<Memory>>,
+    header_is_kept: bool,
+    /// By policy, as the due index was filed under.
+    known_since: Vec<KnownSince>,
+    counts: Counts,
+    /// Slots marked in this batch.
+    changed: Vec<Slot>,
+    to_judge: Vec<Slot>,
+    undo: Option<Undo>,
+    scratch: Scratch,
+}
+
+/// Buffers that are reused.
+#[derive(Debug, Default)]
+struct Scratch {
+    id: Vec<u8>,
+    seen: Vec<LastSeen>,
+    record: Vec<u8>,
+    decided: Vec<Command>,
+    slots: Vec<Slot>,
+}
+
+impl Shard {
+    /// An empty shard, to be restored.
+    pub fn new(home: Home, config: Arc<Config>) -> Shard {
+        let rules = &config.rules;
+        Shard {
+            home,
+            tags: rules.kinds.iter().map(|kind| kind.tag).collect(),
+            almanac: Almanac::new(rules.zone),
+            now: None,
+            next_offset: None,
+            table: Table::new(rules.kinds.len()),
+            due: Due::default(),
+            waiting: Waiting::new(rules.policies.len()),
+            gate: GateTable::new(rules, config.hash, Memory::default()),
+            kept_memory: None,
+            header_is_kept: false,
+            known_since: Vec::new(),
+            counts: Counts::new(rules),
+            changed: Vec::new(),
+            to_judge: Vec::new(),
+            undo: None,
+            scratch: Scratch::default(),
+            config,
+        }
+    }
+
+    /// Begins a batch.
+    pub fn begin(&mut self) {
+        self.tidy_due();
+        let before = Before {
+            now: self.now,
+            next_offset: self.next_offset,
+            gate: self.gate.clone(),
+            kept_memory: self.kept_memory.clone(),
+            header_is_kept: self.header_is_kept,
+            counts: self.counts.clone(),
+            refiled: false,
+        };
+        debug_assert!(self.changed.is_empty() && self.to_judge.is_empty(), "the batch before was not ended");
+        match &mut self.undo {
+            Some(undo) => undo.before = before,
+            None => self.undo = Some(Undo { words: Vec::new(), rare: Vec::new(), before }),
+        }
+    }
+
+    /// The transaction was committed: the batch is believed.
+    pub fn commit(&mut self) {
+        self.clear_marks();
+        if let Some(undo) = &mut self.undo {
+            undo.words.clear();
+            undo.rare.clear();
+        }
+    }
+
+    /// The transaction was aborted: everything since [`Shard::begin`] is undone.
+    pub fn abort(&mut self) {
+        self.clear_marks();
+        let Some(mut undo) = self.undo.take() else { return };
+        for (slot, column, word) in undo.words.drain(..).rev() {
+            self.table.set_word(slot, column, word);
+            if column == Column::WAKE && word != 0 {
+                self.due.file(slot, word);
+            }
+        }
+        for rare in undo.rare.drain(..).rev() {
+            match rare {
+                Rare::New(slot) => self.table.remove(slot),
+                Rare::Record(slot, record) => drop(self.table.replace_record(slot, record)),
+                Rare::Foreign(slot, foreign) => drop(self.table.replace_foreign(slot, foreign)),
+                Rare::Stirred(slot, stirred) => drop(self.table.set_mark(slot, Mark::STIRRED, stirred)),
+                Rare::Waits(slot, waits) => self.waiting.replace(slot, &waits),
+            }
+        }
+        let before = undo.before.clone();
+        (self.now, self.next_offset) = (before.now, before.next_offset);
+        (self.kept_memory, self.header_is_kept) = (before.kept_memory, before.header_is_kept);
+        (self.gate, self.counts) = (before.gate, before.counts);
+        if before.refiled {
+            self.refile_all();
+        }
+        self.undo = Some(undo);
+    }
+
+    /// Aborts and wakes that move leave entries behind in the due index; they must not pile up.
+    fn tidy_due(&mut self) {
+        if self.due.len() <= 2 * self.table.len() + DUE_SLACK {
+            return;
+        }
+        self.due.clear();
+        for slot in self.table.slots() {
+            let wake = self.table.word(slot, Column::WAKE);
+            if wake != 0 {
+                self.due.file(slot, wake);
+            }
+        }
+    }
+
+    fn clear_marks(&mut self) {
+        for slot in self.changed.drain(..) {
+            self.table.set_mark(slot, Mark::CHANGED, false);
+        }
+        for slot in self.to_judge.drain(..) {
+            self.table.set_mark(slot, Mark::TO_JUDGE, false);
+        }
+    }
+
+    /// Takes over a new configuration; between batches. Nothing but recalls is sent until the gate has
+    /// heard progress under it.
+    pub fn reconfigure(&mut self, config: Arc<Config>) {
+        debug_assert!(self.changed.is_empty() && self.to_judge.is_empty(), "in the middle of a batch");
+        let rules = &config.rules;
+        let tags: Vec<KindTag> = rules.kinds.iter().map(|kind| kind.tag).collect();
+        self.table.change_kinds(&self.tags, &tags);
+        self.tags = tags;
+        self.almanac = Almanac::new(rules.zone);
+        self.waiting = Waiting::new(rules.policies.len());
+        let memory = self.gate.memory().as_ref().clone();
+        self.config = config;
+        self.known_since.clear();
+        self.reset_gate(memory);
+        self.count_all();
+        self.refile_all();
+    }
+
+    /// An empty gate that remembers what still matters under the configuration in force.
+    fn reset_gate(&mut self, mut memory: Memory) {
+        let before = memory.clone();
+        let config = self.config.clone();
+        memory.retain_topics(|source, topic| {
+            let reads = |place: usize| config.sources[place].key == source;
+            config.source_of_topic(topic).is_some_and(reads)
+        });
+        let is_kept = memory == before && self.kept_memory.as_deref() == Some(&memory);
+        self.gate = GateTable::new(&self.config.rules, self.config.hash, memory);
+        self.kept_memory = is_kept.then(|| self.gate.memory().clone());
+    }
+
+    fn count_all(&mut self) {
+        let mut counts = Counts::new(&self.config.rules);
+        let mut seen = Vec::new();
+        for slot in self.table.slots() {
+            seen.clear();
+            seen.extend(self.table.seen(slot));
+            counts.add_seen(&self.config.rules, &seen);
+            if let Some(record) = self.table.record(slot) {
+                counts.add_record(&self.config.rules, &decoded(record));
+            }
+        }
+        self.counts = counts;
+    }
+
+    /// The configuration it decides under; commands' indices are of its rules.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The newest append time it has read; `None` before the first record: nothing fires.
+    pub fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// The offset after the last record it has applied; `None` before the first.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.next_offset
+    }
+
+    /// What progress proves, and why it doesn't.
+    pub fn gate(&self) -> &GateTable {
+        &self.gate
+    }
+
+    /// What metrics and status show. Costs no more than there are policies and targets.
+    pub fn stats(&self) -> Stats {
+        let customers = self.table.len() as u64;
+        let everyone_counts = self.known_since.iter().any(|known| matches!(known, KnownSince::At(_)));
+        Stats {
+            customers,
+            without_starting_point: if everyone_counts { 0 } else { customers - self.counts.started },
+            policies: (0..self.config.rules.policies.len()).map(|policy| self.policy_stats(policy)).collect(),
+            unacknowledged: self.counts.unacknowledged.clone(),
+            memory_bytes: self.memory_bytes(),
+        }
+    }
+
+    fn policy_stats(&self, policy: usize) -> PolicyStats {
+        let counts = &self.counts.policies[policy];
+        let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
+        let covered = match self.known_since.get(policy) {
+            Some(KnownSince::At(_)) => self.table.len() as u64,
+            _ => counts.started,
+        };
+        PolicyStats {
+            active: covered.saturating_sub(counts.sent.iter().sum()),
+            sent: counts.sent.clone(),
+            due_unsent: self.waiting.count(index) as u64,
+            oldest_due: self.waiting.oldest(index),
+        }
+    }
+
+    /// Everything that grows with the customers, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.due.memory_bytes() + self.waiting.memory_bytes()
+    }
+
+    fn mark_changed(&mut self, slot: Slot) {
+        if !self.table.set_mark(slot, Mark::CHANGED, true) {
+            self.changed.push(slot);
+        }
+    }
+
+    fn mark_to_judge(&mut self, slot: Slot) {
+        if !self.table.set_mark(slot, Mark::TO_JUDGE, true) {
+            self.to_judge.push(slot);
+        }
+    }
+
+    /// Changes a word so that an abort can change it back.
+    fn set_word(&mut self, slot: Slot, column: Column, word: u32) {
+        let before = self.table.word(slot, column);
+        if before != word {
+            self.table.set_word(slot, column, word);
+            if let Some(undo) = &mut self.undo {
+                undo.words.push((slot, column, before));
+            }
+        }
+    }
+
+    fn remember(&mut self, rare: Rare) {
+        if let Some(undo) = &mut self.undo {
+            undo.rare.push(rare);
+        }
+    }
+
+    /// Replaces a customer's record by the one in the scratch buffer, if they differ.
+    fn take_record(&mut self, slot: Slot) {
+        let new = &self.scratch.record;
+        if self.table.record(slot).unwrap_or_default() == new.as_slice() {
+            return;
+        }
+        let new = (!new.is_empty()).then(|| new.as_slice().into());
+        let before = self.table.replace_record(slot, new);
+        self.remember(Rare::Record(slot, before));
+        self.mark_changed(slot);
+    }
+}
+
+/// A record of the table.
+fn decoded(record: &[u8]) -> Record {
+    decode_record(record).expect("what is in the table was written here, or was read when it was restored")
+}

@@ -1,0 +1,41 @@
+//! What a batch has changed, so that an abort can take it back.
+
+use super::counts::Counts;
+use crate::retention::calendar::Timestamp;
+use crate::retention::gate::{GateTable, Memory};
+use crate::retention::policy::PolicyIndex;
+use crate::track::table::{Column, Foreign, Slot};
+use std::sync::Arc;
+
+/// The last change is undone first.
+#[derive(Debug)]
+pub struct Undo {
+    /// Words of rows as they were.
+    pub words: Vec<(Slot, Column, u32)>,
+    pub rare: Vec<Rare>,
+    pub before: Before,
+}
+
+/// What few customers of a batch have.
+#[derive(Debug)]
+pub enum Rare {
+    /// The slot had no customer.
+    New(Slot),
+    Record(Slot, Option<Box<[u8]>>),
+    Foreign(Slot, Box<[Foreign]>),
+    Stirred(Slot, bool),
+    Waits(Slot, Vec<(PolicyIndex, Timestamp)>),
+}
+
+/// The shard's own state when the batch began.
+#[derive(Clone, Debug)]
+pub struct Before {
+    pub now: Option<Timestamp>,
+    pub next_offset: Option<i64>,
+    pub gate: GateTable,
+    pub kept_memory: Option<Arc<Memory>>,
+    pub header_is_kept: bool,
+    pub counts: Counts,
+    /// The due index was filed anew, which can't be taken back: it is filed anew again.
+    pub refiled: bool,
+}
