@@ -1,0 +1,6 @@
+//! A shard as its worker sees it: batches in, commands and changelog out.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod firing;
+mod rig;
