@@ -164,7 +164,8 @@ fn garbage_changes_nothing() {
     let before = rig.shard.stats();
     let good = activity(now, "x", "login", now).value;
     let (long, report) = (vec![b'a'; 1025], progress(now, &rig.config).value);
-    let table: [(Option<&[u8]>, Option<&[u8]>); 10] = [
+    type Part<'a> = Option<&'a [u8]>;
+    let table: [(Part, Part); 10] = [
         (Some(b"x"), Some(b"")),
         (Some(b"x"), Some(b"\xff\xff")),
         (Some(b"x"), None),
