@@ -1,13 +1,16 @@
 //! What the rest of the process sees of track.
 
-use super::shard::Shard;
+use super::shard::{Shard, Stats};
 use crate::config::Config;
+use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::customer::AckResult;
 use crate::retention::decide::Answered;
+use crate::retention::gate::Doubt;
+use crate::retention::policy::SourceIndex;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::signal::Signal;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,11 +25,28 @@ pub enum ShardState {
     Running,
 }
 
+/// What a running shard shows.
+struct Observed {
+    config: Arc<Config>,
+    stats: Stats,
+    now: Option<Timestamp>,
+    /// In the order of the configuration's sources.
+    sources: Vec<SourceObserved>,
+}
+
+struct SourceObserved {
+    open: bool,
+    lag: Option<Seconds>,
+    doubts: Vec<Doubt>,
+}
+
 /// Shared by the loop and whoever asks.
 pub struct TrackStatus {
     pub metrics: Arc<Metrics>,
     beat: AtomicI64,
+    joined: AtomicBool,
     shards: Mutex<BTreeMap<u32, ShardState>>,
+    observed: Mutex<BTreeMap<u32, Observed>>,
     /// Commands of the transaction under way, counted when it is committed.
     decided: Mutex<Vec<[String; 4]>>,
 }
@@ -36,7 +56,9 @@ impl TrackStatus {
         let status = TrackStatus {
             metrics,
             beat: AtomicI64::new(0),
+            joined: AtomicBool::new(false),
             shards: Mutex::new(BTreeMap::new()),
+            observed: Mutex::new(BTreeMap::new()),
             decided: Mutex::new(Vec::new()),
         };
         status.beat();
@@ -70,9 +92,79 @@ impl TrackStatus {
 
     pub(super) fn forget(&self, partition: u32) {
         locked(&self.shards).remove(&partition);
+        locked(&self.observed).remove(&partition);
     }
 
-    pub(super) fn observe(&self, _partition: u32, _shard: &Shard) {}
+    /// The group has told this instance which shards are its own, be it none.
+    pub fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes in how a shard is after a batch.
+    pub(super) fn observe(&self, partition: u32, shard: &Shard) {
+        let gate = shard.gate();
+        let now = shard.now();
+        let source = |place: usize| {
+            let index = SourceIndex(u16::try_from(place).unwrap_or(u16::MAX));
+            let now = now.unwrap_or(Timestamp::MIN);
+            SourceObserved {
+                open: gate.is_open(index, now),
+                lag: gate.lag(index, now),
+                doubts: gate.doubts(index, now),
+            }
+        };
+        let config = shard.config().clone();
+        let sources: Vec<SourceObserved> = (0..config.rules.sources.len()).map(source).collect();
+        let observed = Observed { stats: shard.stats(), now, sources, config };
+        let before = locked(&self.observed).insert(partition, observed);
+        self.tell_changes(partition, before);
+    }
+
+    /// A gate that opens or closes is worth a line in the log.
+    fn tell_changes(&self, partition: u32, before: Option<Observed>) {
+        let observed = locked(&self.observed);
+        let Some(after) = observed.get(&partition) else { return };
+        for (place, source) in after.sources.iter().enumerate() {
+            let was = before.as_ref().and_then(|before| before.sources.get(place));
+            let kinds = |source: &SourceObserved| source.doubts.iter().map(Doubt::name).collect::<Vec<_>>();
+            if was.is_none_or(|was| was.open != source.open || kinds(was) != kinds(source)) {
+                let key = after.config.rules.sources[place].key.as_str();
+                let doubts = source.doubts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::info!(shard = partition, source = key, open = source.open, doubts, "gate");
+            }
+        }
+    }
+
+    /// Sums over this instance's shards; nothing while any of them is being restored.
+    pub fn observe_gauges(&self, metrics: &Metrics) {
+        let shards = self.shards();
+        let running = shards.values().filter(|state| **state == ShardState::Running).count();
+        metrics.shards.with_label_values(&["running"]).set(whole(running));
+        metrics.shards.with_label_values(&["restoring"]).set(whole(shards.len() - running));
+        let (mut read_sum, mut total_sum) = (0, 0);
+        for state in shards.values() {
+            if let ShardState::Restoring { read, total } = state {
+                read_sum += read;
+                total_sum += total;
+            }
+        }
+        metrics.restore_ratio.set(if total_sum == 0 { 1.0 } else { read_sum as f64 / total_sum as f64 });
+        let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_lag];
+        let more = [&metrics.unacknowledged, &metrics.customers, &metrics.without_starting_point];
+        gauges.into_iter().chain(more).for_each(prometheus::IntGaugeVec::reset);
+        metrics.table_bytes.set(0);
+        if running == shards.len() {
+            let observed = locked(&self.observed);
+            for source in observed.values().flat_map(|shard| &shard.config.rules.sources) {
+                metrics.gate_open.with_label_values(&[&source.key]).set(1);
+            }
+            observed.values().for_each(|shard| shard.add_to(metrics));
+        }
+    }
 
     pub(super) fn decided(&self, policy: &str, command: &str, target: &str, cause: &str) {
         locked(&self.decided).push([policy, command, target, cause].map(str::to_owned));
@@ -104,6 +196,47 @@ impl TrackStatus {
             _ => self.metrics.acknowledgements.with_label_values(&[target, result]).inc(),
         }
     }
+}
+
+impl Observed {
+    fn add_to(&self, metrics: &Metrics) {
+        let rules = &self.config.rules;
+        metrics.table_bytes.add(whole(self.stats.memory_bytes));
+        metrics.without_starting_point.with_label_values::<&str>(&[]).add(count(self.stats.without_starting_point));
+        for (policy, stats) in rules.policies.iter().zip(&self.stats.policies) {
+            let key = policy.key.as_str();
+            metrics.due_unsent.with_label_values(&[key]).add(count(stats.due_unsent));
+            let age = metrics.oldest_due_age.with_label_values(&[key]);
+            if let (Some(now), Some(oldest)) = (self.now, stats.oldest_due) {
+                age.set(age.get().max((now - oldest).0));
+            }
+            metrics.customers.with_label_values(&[key, "none"]).add(count(stats.active));
+            for (stage, sent) in policy.stages.iter().zip(&stats.sent) {
+                metrics.customers.with_label_values(&[key, stage.action.name()]).add(count(*sent));
+            }
+        }
+        for (target, waiting) in rules.targets.iter().zip(&self.stats.unacknowledged) {
+            metrics.unacknowledged.with_label_values(&[&target.key]).add(count(*waiting));
+        }
+        for (source, observed) in rules.sources.iter().zip(&self.sources) {
+            let key = source.key.as_str();
+            // Open where every shard says so; the lag is the worst.
+            let open = metrics.gate_open.with_label_values(&[key]);
+            let first = metrics.gate_lag.get_metric_with_label_values(&[key]);
+            open.set(open.get().min(i64::from(observed.open)));
+            if let (Ok(lag), Some(seconds)) = (first, observed.lag) {
+                lag.set(lag.get().max(seconds.0));
+            }
+        }
+    }
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

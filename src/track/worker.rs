@@ -228,6 +228,7 @@ impl TrackWorker {
     /// Takes in what rebalances have done.
     fn rebalance(&mut self) -> Result<(), TrackError> {
         for event in self.consumer.context().take() {
+            self.status.joined();
             match event {
                 Event::Assigned(partitions) => self.open(&partitions)?,
                 Event::Revoked(partitions) => partitions.iter().for_each(|&partition| self.close(partition)),
