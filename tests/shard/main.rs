@@ -2,5 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod batches;
+mod changelog;
+mod events;
 mod firing;
+mod merging;
+mod reload;
 mod rig;

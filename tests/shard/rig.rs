@@ -183,13 +183,14 @@ impl Rig {
 
     pub fn batch(&mut self, entries: &[Entry]) -> Vec<Applied> {
         let (applied, out, _) = self.try_batch(entries);
-        self.shard.commit();
-        self.log.extend_from_slice(entries);
-        self.take(&out);
+        self.commit(entries, &out);
         applied
     }
 
-    fn take(&mut self, out: &Outputs) {
+    /// The transaction of a batch was committed.
+    pub fn commit(&mut self, entries: &[Entry], out: &Outputs) {
+        self.shard.commit();
+        self.log.extend_from_slice(entries);
         self.sent.extend(out.commands().map(|(customer, command)| (customer.to_owned(), command.clone())));
         for (key, value) in out.changelog() {
             match value {

@@ -1,0 +1,91 @@
+//! A new configuration under way.
+
+use crate::rig::{DAY, Rig, activity, at, config, progress, text};
+use std::sync::Arc;
+
+fn reconfigure(rig: &mut Rig, text: &str) {
+    rig.config = config(text);
+    rig.shard.reconfigure(Arc::clone(&rig.config));
+}
+
+#[test]
+fn nothing_is_sent_until_ingest_has_the_same_configuration() {
+    let mut rig = Rig::new();
+    let left = at("2024-03-10");
+    rig.batch(&[activity(left, "4711", "login", left), progress(left, &rig.config)]);
+    let due = at("2025-04-01");
+    let old = progress(due, &rig.config);
+    reconfigure(&mut rig, &text().replace("P1Y,", "P6M,"));
+    rig.batch(&[old]);
+    assert_eq!(rig.lines().len(), 0);
+    rig.batch(&[progress(due, &rig.config)]);
+    assert_eq!(rig.lines(), ["2025-04-01 4711 newsletter expire mailing"]);
+}
+
+#[test]
+fn a_longer_period_recalls_at_once() {
+    let mut rig = Rig::new();
+    let left = at("2024-03-10");
+    rig.batch(&[activity(left, "4711", "login", left), progress(left, &rig.config)]);
+    let due = at("2025-04-01");
+    rig.batch(&[progress(due, &rig.config)]);
+    assert_eq!(rig.lines(), ["2025-04-01 4711 newsletter expire mailing"]);
+    reconfigure(&mut rig, &text().replace("P1Y,", "P2Y,"));
+    let after = due + 60;
+    rig.batch(&[progress(after, &rig.config)]);
+    assert_eq!(rig.lines()[1..], ["2025-04-01 4711 newsletter recall mailing"]);
+}
+
+#[test]
+fn a_kind_that_is_gone_for_a_while_is_not_forgotten() {
+    let mut rig = Rig::new();
+    let (bought, left) = (at("2024-09-10"), at("2024-03-10"));
+    rig.batch(&[
+        activity(bought, "4711", "purchase", bought),
+        activity(bought, "4711", "login", left),
+        activity(bought, "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "login", left),
+        progress(bought, &rig.config),
+    ]);
+    let before = rig.state.clone();
+    let without = text()
+        .replace("[login, purchase]", "[login]")
+        .replace("      - {when: {/event: order}, activity: purchase}\n", "");
+    reconfigure(&mut rig, &without);
+    // What arrives of it meanwhile is kept, too.
+    let later = bought + DAY;
+    rig.batch(&[activity(later, "4711", "purchase", later), progress(later, &rig.config)]);
+    assert_eq!(rig.shard.stats().customers, 2);
+    let mut restored = rig.restored();
+    for rig in [&mut rig, &mut restored] {
+        reconfigure(rig, &text());
+        // Known again: a purchase that is older is nothing new, and nothing was lost.
+        rig.batch(&[activity(later, "4711", "purchase", bought), progress(later, &rig.config)]);
+        assert_eq!(rig.shard.stats().policies[1].active, 2);
+        rig.days(later, at("2026-08-15"), true);
+        let offers: Vec<_> = rig.lines().into_iter().filter(|line| line.contains("4711 offers")).collect();
+        assert_eq!(offers, ["2026-08-14 4711 offers warn mailing"]);
+    }
+    assert_ne!(rig.state, before);
+}
+
+#[test]
+fn a_policy_raised_to_enforce_skips_nothing() {
+    let test = text().replace("    mode: enforce\n", "");
+    let mut rig = Rig::of(config(&test));
+    let left = at("2024-03-10");
+    rig.batch(&[activity(left, "4711", "login", left), progress(left, &rig.config)]);
+    rig.days(left, at("2026-06-01"), true);
+    assert_eq!(rig.lines().len(), 0);
+    let raised = at("2026-06-01");
+    reconfigure(&mut rig, &text());
+    rig.days(raised, at("2026-08-01"), true);
+    assert_eq!(
+        rig.lines(),
+        [
+            "2026-06-01 4711 newsletter expire mailing",
+            "2026-06-01 4711 offers warn mailing",
+            "2026-07-01 4711 offers anonymise crm",
+            "2026-07-01 4711 offers anonymise mailing",
+        ]
+    );
+}
