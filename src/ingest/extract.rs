@@ -17,7 +17,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 8 << 20;
 /// A customer's id may be this long, in bytes.
 pub const CUSTOMER_BYTES_MAX: usize = 1024;
 /// How far a time may run ahead: an event's of its record, a record's of the clock.
-const AHEAD_MAX: Seconds = Seconds(300);
+pub const AHEAD_MAX: Seconds = Seconds(300);
 
 /// A record as Kafka hands it out.
 #[derive(Clone, Copy)]

@@ -55,7 +55,7 @@ impl GateTable {
     }
 
     /// Takes in a report that was appended to the shard's log at `append`. One of another configuration
-    /// doesn't count.
+    /// doesn't count; one without topics says only that its instance is there.
     pub fn observe(&mut self, progress: &Progress, append: Timestamp) {
         if progress.config != self.config {
             return;
@@ -73,7 +73,7 @@ impl GateTable {
         if retired {
             // Nobody reports on it any more. If nobody ever did, what it knew is unknown up to now.
             memory.known_since = memory.known_since.or(Some(append));
-        } else {
+        } else if !progress.topics.is_empty() {
             let source = Arc::make_mut(&mut self.sources[place]);
             let topics = progress.topics.iter().filter(|topic| topic.source == key);
             source.hear_topics(topics.map(|topic| (topic.topic.as_str(), topic.partitions)));
