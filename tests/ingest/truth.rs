@@ -43,6 +43,14 @@ enum Step {
     Crash {
         reader: usize,
     },
+    /// A delivery fails.
+    Fail {
+        reader: usize,
+        shard: u32,
+    },
+    LookAtEnds {
+        reader: usize,
+    },
     AddPartition,
 }
 
@@ -56,7 +64,8 @@ fn steps() -> impl Strategy<Value = Step> {
         6 => (0..3u32, 0..6u8, 0..40_000i64)
             .prop_map(|(partition, customer, seconds)| Step::Append { partition, customer, seconds }),
         6 => (reader(), 1..6usize).prop_map(|(reader, count)| Step::Read { reader, count }),
-        3 => reader().prop_map(|reader| Step::Look { reader }),
+        2 => reader().prop_map(|reader| Step::Look { reader }),
+        2 => reader().prop_map(|reader| Step::LookAtEnds { reader }),
         8 => (reader(), 0..SHARDS, 1..5usize)
             .prop_map(|(reader, shard, count)| Step::Deliver { reader, shard, count }),
         4 => reader().prop_map(|reader| Step::Report { reader }),
@@ -64,6 +73,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (reader(), 0..3u32, any::<bool>())
             .prop_map(|(reader, partition, is_revoked)| Step::Assign { reader, partition, is_revoked }),
         1 => reader().prop_map(|reader| Step::Crash { reader }),
+        1 => (reader(), 0..SHARDS).prop_map(|(reader, shard)| Step::Fail { reader, shard }),
         1 => Just(Step::AddPartition),
     ]
 }
@@ -122,6 +132,12 @@ impl World {
                     self.readers.iter_mut().for_each(|reader| reader.revoke(TOPIC, partition));
                 }
                 self.readers[reader].assign(&self.source, TOPIC, partition, &self.committed, self.now_ms);
+            }
+            Step::LookAtEnds { reader } => self.readers[reader].look_at_ends(&self.source, self.now_ms),
+            Step::Fail { reader, shard } => {
+                let arrived = self.readers[reader].fail(shard);
+                arrived.into_iter().for_each(|arrived| self.arrive(shard, arrived));
+                self.step(&Step::Crash { reader });
             }
             Step::Crash { reader } => self.readers[reader] = Reader::started(&config(CONFIG), self.now_ms),
             Step::AddPartition => {

@@ -199,8 +199,12 @@ impl Reader {
     }
 
     pub fn look(&mut self, source: &Source, now_ms: i64) {
+        self.instance.topics(Timestamp::from_millis_floor(now_ms), source.topics().into_iter());
+        self.look_at_ends(source, now_ms);
+    }
+
+    pub fn look_at_ends(&mut self, source: &Source, now_ms: i64) {
         let at = Timestamp::from_millis_floor(now_ms);
-        self.instance.topics(at, source.topics().into_iter());
         for (topic, partition) in self.positions.keys() {
             let slot = self.instance.slot(topic, *partition).unwrap();
             self.instance.watermark(slot, at, source.look(topic, *partition, now_ms).log_end);
@@ -220,6 +224,12 @@ impl Reader {
         self.instance.rejects_acked(self.in_flight.rejects_acked);
         self.instance.turn();
         arrived.into_iter().map(|(customer, value)| read_arrived(customer, &value)).collect()
+    }
+
+    /// The first record in flight to a shard fails, what is behind it arrives. That ends the instance.
+    pub fn fail(&mut self, shard: u32) -> Vec<Arrived> {
+        let waiting = std::mem::take(self.in_flight.by_shard.entry(shard).or_default());
+        waiting.into_iter().skip(1).map(|(customer, value)| read_arrived(customer, &value)).collect()
     }
 
     pub fn report(&mut self, now_ms: i64) {
