@@ -19,7 +19,6 @@ use crate::retention::progress::{PartitionProgress, Progress, TopicPartitions};
 use crate::wire::partition::shard_of;
 use crate::wire::{acknowledgement, progress, signal};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::sync::Arc;
 
 /// Longest time between two reports to a shard.
@@ -272,7 +271,7 @@ impl Instance {
             "detail": reason.to_string(),
         });
         self.buffer.clear();
-        let _ = write!(self.buffer, "{value}");
+        self.buffer.extend_from_slice(value.to_string().as_bytes());
         self.lanes.produced(self.config.topics.partitions as usize);
         sink.reject(&self.buffer);
     }
