@@ -1,0 +1,351 @@
+//! One shard, without Kafka.
+
+use crate::measure::{rate, row, runs, timed};
+use anyhow::Context;
+use clap::ValueEnum;
+use lapsed::config::{Config, Environment, load};
+use lapsed::retention::activity::KindTag;
+use lapsed::retention::calendar::Timestamp;
+use lapsed::track::outputs::Outputs;
+use lapsed::track::shard::{Home, Input, More, Shard};
+use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress, RuleFacts, TopicPartitions};
+use lapsed::wire::signal::encode_activity;
+use std::process::Command;
+use std::sync::Arc;
+
+/// What a worker takes in at once when it is behind.
+const BATCH: usize = 100_000;
+const DAY: i64 = 86_400;
+/// 2025-01-01 in UTC.
+const BEGIN: i64 = 1_735_689_600;
+const KINDS: [&str; 3] = ["registered", "purchase", "login"];
+
+/// What customers' ids look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ids {
+    Uuid,
+    /// As long as a UUID, and none.
+    Text36,
+}
+
+impl Ids {
+    fn name(self) -> &'static str {
+        match self {
+            Ids::Uuid => "UUIDs",
+            Ids::Text36 => "36-character ids",
+        }
+    }
+
+    /// The id of the customer of a number.
+    fn id(self, number: usize) -> String {
+        let mut random = fastrand::Rng::with_seed(number as u64);
+        let id = uuid::Uuid::from_u128(random.u128(..));
+        match self {
+            Ids::Uuid => id.to_string(),
+            Ids::Text36 => format!("shop-{:031x}", id.as_u128() >> 4),
+        }
+    }
+}
+
+fn config() -> Arc<Config> {
+    let text = "
+time_zone: Europe/Amsterdam
+kafka: {bootstrap.servers: localhost}
+evidence: {key: bench}
+topics: {partitions: 1}
+sources:
+  shop:
+    topics: [shop]
+    customer: /id
+    time: /at
+    history_from: beginning
+    max_silence: P4D
+    rules:
+      - {when: {/event: registered}, activity: registered}
+      - {when: {/event: order}, activity: purchase}
+      - {when: {/event: login}, activity: login}
+targets:
+  crm: {topic: crm.commands, acknowledge_within: P3D}
+  mailing: {topic: mail.commands, acknowledge_within: P1D}
+policies:
+  newsletter:
+    purpose: {en: A weekly newsletter for a year after the last visit}
+    lawful_basis: consent
+    categories: [email]
+    since_last: [registered, purchase, login]
+    stages: [{after: P1Y, command: expire}]
+    targets: [mailing]
+    mode: enforce
+    review_by: 2099-01-01
+  offers:
+    purpose: {en: Relevant offers until two years after the last purchase or visit}
+    lawful_basis: legitimate_interest
+    interest: {en: keeping customers}
+    categories: [email, name]
+    since_last: [registered, purchase, login]
+    stages:
+      - {after: P23M, command: warn, targets: [mailing]}
+      - {after: P24M, command: anonymise}
+    targets: [crm, mailing]
+    mode: enforce
+    review_by: 2099-01-01
+";
+    let today = chrono::NaiveDate::default();
+    let loaded = load::from_texts(&[("bench.yaml".to_owned(), text.to_owned())], Environment::Leave, today);
+    Arc::new(loaded.expect("the text above is a configuration").config)
+}
+
+fn new_shard(config: &Arc<Config>) -> Shard {
+    Shard::new(Home { partition: 0, partitions: 1, cluster: "bench".to_owned() }, config.clone())
+}
+
+fn empty_shard(config: &Arc<Config>) -> Shard {
+    let mut shard = new_shard(config);
+    shard.finish_restore(false).expect("there is no state to be wrong");
+    shard
+}
+
+/// Records side by side, as a client's buffers hold them.
+#[derive(Default)]
+struct Records {
+    bytes: Vec<u8>,
+    /// Ends of key and value.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Records {
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.ends.push((key_end, self.bytes.len()));
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        begins.zip(&self.ends).map(|(begin, (key, end))| (&self.bytes[begin..*key], &self.bytes[*key..*end]))
+    }
+}
+
+/// Activity of one kind for each customer in turn, or in no order.
+fn signals(ids: Ids, customers: &[usize], kind: usize, at: i64) -> Records {
+    let mut records = Records::default();
+    let mut value = Vec::new();
+    for customer in customers {
+        value.clear();
+        encode_activity(KindTag::of(KINDS[kind]), Timestamp(at - (*customer % 300) as i64 * DAY), &mut value);
+        records.push(ids.id(*customer).as_bytes(), &value);
+    }
+    records
+}
+
+fn shuffled(customers: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..customers).collect();
+    fastrand::Rng::with_seed(7).shuffle(&mut order);
+    order
+}
+
+/// All was read up to now, and all rules have just matched.
+fn report(shard: &mut Shard, now: i64) {
+    let config = shard.config().clone();
+    let matched = Some(Matched { first: Timestamp(1), newest: Timestamp(now) });
+    let facts = RuleFacts { matched, silences: Vec::new(), history: History::Whole };
+    let partition = PartitionProgress {
+        source: "shop".to_owned(),
+        topic: "shop".to_owned(),
+        partition: 0,
+        reading: config.sources[0].reading,
+        first_read: Timestamp(1),
+        complete_to: Some(Timestamp(now)),
+        gap: None,
+        records_last_hour: 1,
+        rejects_last_hour: 0,
+        rejects_total: 0,
+        shown: History::Whole,
+        rules: vec![facts; KINDS.len()],
+    };
+    let topics = vec![TopicPartitions { topic: "shop".to_owned(), source: "shop".to_owned(), partitions: 1 }];
+    let mut value = Vec::new();
+    progress::encode(&Progress { config: config.hash, topics, partitions: vec![partition] }, &mut value);
+    shard.apply(Input { offset: 0, append_ms: now * 1000, key: None, value: Some(&value) });
+}
+
+/// Whole batches, up to the commit; returns the bytes of the changelog.
+fn run(shard: &mut Shard, records: &Records, now: i64, out: &mut Outputs) -> usize {
+    let mut records = records.iter().peekable();
+    let mut changelog = 0;
+    while records.peek().is_some() {
+        shard.begin();
+        report(shard, now);
+        for (key, value) in records.by_ref().take(BATCH) {
+            shard.apply(Input { offset: 0, append_ms: now * 1000, key: Some(key), value: Some(value) });
+        }
+        changelog += finish(shard, now, out);
+    }
+    changelog
+}
+
+fn finish(shard: &mut Shard, now: i64, out: &mut Outputs) -> usize {
+    out.clear();
+    let _ = shard.decide(now * 1000, BATCH, out);
+    shard.changelog(out);
+    shard.commit();
+    out.bytes()
+}
+
+/// Decides until nothing is left; how many commands left.
+fn settle(shard: &mut Shard, now: i64, out: &mut Outputs) -> usize {
+    let mut commands = 0;
+    loop {
+        shard.begin();
+        report(shard, now);
+        out.clear();
+        let more = shard.decide(now * 1000, BATCH, out);
+        commands += out.commands().len();
+        shard.changelog(out);
+        shard.commit();
+        if more == More::Nothing {
+            return commands;
+        }
+    }
+}
+
+pub fn merge(customers: usize) {
+    let config = config();
+    let order = shuffled(customers);
+    for ids in [Ids::Uuid, Ids::Text36] {
+        let first = signals(ids, &(0..customers).collect::<Vec<_>>(), 2, BEGIN);
+        let mut out = Outputs::default();
+        rate(&format!("merge, every customer new, {}", ids.name()), "signals/s", || {
+            let mut shard = empty_shard(&config);
+            let (_, time) = timed(|| run(&mut shard, &first, BEGIN, &mut out));
+            (first.len(), time)
+        });
+        let mut shard = empty_shard(&config);
+        run(&mut shard, &first, BEGIN, &mut out);
+        let mut day = BEGIN;
+        rate(&format!("merge, a new day of known customers in any order, {}", ids.name()), "signals/s", || {
+            day += DAY;
+            let signals = signals(ids, &order, 2, day);
+            let (_, time) = timed(|| run(&mut shard, &signals, day, &mut out));
+            (signals.len(), time)
+        });
+        let again = signals(ids, &order, 2, day);
+        rate(&format!("merge, nothing new, {}", ids.name()), "signals/s", || {
+            let (_, time) = timed(|| run(&mut shard, &again, day, &mut out));
+            (again.len(), time)
+        });
+    }
+}
+
+pub fn restore(customers: usize) {
+    let config = config();
+    for ids in [Ids::Uuid, Ids::Text36] {
+        let mut shard = empty_shard(&config);
+        let (mut out, mut changelog) = (Outputs::default(), Records::default());
+        let order = shuffled(customers);
+        for (place, _) in KINDS.iter().enumerate() {
+            run(&mut shard, &signals(ids, &order, place, BEGIN), BEGIN, &mut out);
+        }
+        // What a compacted changelog holds: a record a customer, its last.
+        for batch in order.chunks(BATCH) {
+            shard.begin();
+            for (key, value) in signals(ids, batch, 2, BEGIN + DAY).iter() {
+                shard.apply(Input { offset: 0, append_ms: BEGIN * 1000, key: Some(key), value: Some(value) });
+            }
+            finish(&mut shard, BEGIN, &mut out);
+            out.changelog().for_each(|(key, value)| changelog.push(key, value.unwrap_or_default()));
+        }
+        changelog.push(b"\0header", &header(&config));
+        rate(&format!("restore, {}", ids.name()), "customers/s", || {
+            let mut shard = new_shard(&config);
+            let ((), time) = timed(|| {
+                for (key, value) in changelog.iter() {
+                    shard.restore(key, Some(value)).expect("it was written by a shard");
+                }
+                shard.finish_restore(true).expect("it was written by a shard");
+            });
+            (shard.stats().customers as usize, time)
+        });
+    }
+}
+
+fn header(config: &Arc<Config>) -> Vec<u8> {
+    let (mut shard, mut out) = (empty_shard(config), Outputs::default());
+    shard.begin();
+    shard.changelog(&mut out);
+    let (_, value) = out.changelog().next().expect("a new shard writes its header");
+    value.unwrap_or_default().to_vec()
+}
+
+pub fn memory(customers: usize) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    for ids in [Ids::Uuid, Ids::Text36] {
+        let mut found = [Vec::new(), Vec::new()];
+        for _ in runs() {
+            let name = ids.to_possible_value().context("every variant has a name")?;
+            let customers = customers.to_string();
+            let arguments = ["--customers", &customers, "--memory-of", name.get_name()];
+            let output = Command::new(&program).args(arguments).output()?;
+            let text = String::from_utf8(output.stdout)?;
+            for (runs, word) in found.iter_mut().zip(text.split_whitespace()) {
+                runs.push(word.parse()?);
+            }
+        }
+        let [resident, counted] = found;
+        row(&format!("memory of the whole process, {}", ids.name()), "bytes/customer", resident);
+        row(&format!("memory a shard knows of, {}", ids.name()), "bytes/customer", counted);
+    }
+    Ok(())
+}
+
+/// Prints what the process grew by, and what the shard counts, in bytes a customer.
+pub fn memory_of(ids: Ids, customers: usize) -> anyhow::Result<()> {
+    let config = config();
+    let mut out = Outputs::default();
+    let before = resident_bytes()?;
+    let mut shard = empty_shard(&config);
+    for kind in 0..KINDS.len() {
+        for begin in (0..customers).step_by(BATCH / 10) {
+            let batch: Vec<usize> = (begin..customers.min(begin + BATCH / 10)).collect();
+            run(&mut shard, &signals(ids, &batch, kind, BEGIN), BEGIN, &mut out);
+        }
+    }
+    settle(&mut shard, BEGIN, &mut out);
+    let grown = resident_bytes()? - before;
+    let each = |bytes: usize| bytes as f64 / customers as f64;
+    println!("{} {}", each(grown), each(shard.memory_bytes()));
+    Ok(())
+}
+
+fn resident_bytes() -> anyhow::Result<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").context("memory is measured on Linux")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kilobytes: usize = line.split_whitespace().nth(1).context("no VmRSS")?.parse()?;
+    Ok(kilobytes * 1024)
+}
+
+/// A thousand customers fall due, among few and among many.
+pub fn firing(customers: usize) {
+    const DUE: usize = 1000;
+    let config = config();
+    for among in [customers / 10, customers] {
+        rate(&format!("{DUE} of {among} fall due"), "customers/s", || {
+            let (mut shard, mut out) = (empty_shard(&config), Outputs::default());
+            let active: Vec<usize> = (0..among).collect();
+            run(&mut shard, &signals(Ids::Uuid, &active, 2, BEGIN), BEGIN, &mut out);
+            let (mut gone, mut value) = (Records::default(), Vec::new());
+            encode_activity(KindTag::of(KINDS[2]), Timestamp(BEGIN - 360 * DAY), &mut value);
+            (0..DUE).for_each(|place| gone.push(format!("gone {place}").as_bytes(), &value));
+            run(&mut shard, &gone, BEGIN, &mut out);
+            settle(&mut shard, BEGIN, &mut out);
+            let (sent, time) = timed(|| settle(&mut shard, BEGIN + 30 * DAY, &mut out));
+            assert_eq!(sent, DUE, "the rest must not be due");
+            (DUE, time)
+        });
+    }
+}
