@@ -2,8 +2,11 @@
 
 mod check;
 mod config_args;
+mod demo;
+mod demo_kafka;
 mod extract;
 mod records;
+mod run;
 mod simulate;
 mod topics;
 
@@ -23,7 +26,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::CheckArgs),
+    Demo(demo::DemoArgs),
     Extract(extract::ExtractArgs),
+    Run(run::RunArgs),
     Simulate(simulate::SimulateArgs),
     Topics(topics::TopicsArgs),
 }
@@ -35,7 +40,9 @@ enum Command {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Check(args) => check::check(args),
+        Command::Demo(args) => demo::demo(args),
         Command::Extract(args) => extract::extract(args),
+        Command::Run(args) => run::run(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Topics(args) => topics::topics(args),
     }

@@ -14,6 +14,16 @@ pub struct Report {
     pub payload: String,
 }
 
+impl Report {
+    /// Whom it is about, unless it is a row of the baseline.
+    pub fn customer(&self) -> Option<String> {
+        let payload: serde_json::Value = serde_json::from_str(&self.payload).ok()?;
+        let places = ["/user", "/customer_id", "/after/customer_id"];
+        let found = places.iter().find_map(|place| payload.pointer(place)?.as_str());
+        found.map(str::to_owned)
+    }
+}
+
 /// How a customer behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
@@ -34,6 +44,13 @@ pub struct Inhabitant {
     pub name: Option<&'static str>,
     pub habit: Habit,
     last_seen: NaiveDate,
+}
+
+impl Inhabitant {
+    /// The date on which they last did anything.
+    pub fn last_seen(&self) -> NaiveDate {
+        self.last_seen
+    }
 }
 
 /// A habit that begins on the town's first day.
@@ -103,13 +120,16 @@ impl Town {
             };
             if active {
                 person.last_seen = date;
-                let at_ms = midnight_ms + self.random.i64(7 * 3_600_000..22 * 3_600_000);
-                reports.push(report(&person.id, at_ms, self.random.u8(0..100)));
+                for _ in 0..self.random.u8(1..=4) {
+                    let at_ms = midnight_ms + self.random.i64(7 * 3_600_000..22 * 3_600_000);
+                    reports.push(report(&person.id, at_ms, self.random.u8(0..100)));
+                }
             }
         }
         // Somebody always calls the desk: a source that says nothing can't be told from one that broke.
-        let caller = self.random.usize(0..self.people.len());
-        if let Habit::Daily = self.people[caller].habit {
+        let first = self.random.usize(0..self.people.len());
+        let mut around = (first..self.people.len()).chain(0..first);
+        if let Some(caller) = around.find(|&place| self.people[place].habit == Habit::Daily) {
             reports.push(call(&self.people[caller].id, midnight_ms + 36_000_000));
         }
         reports.sort_by_key(|report| report.at_ms);

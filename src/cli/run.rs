@@ -1,0 +1,268 @@
+//! `lapsed run`: the service.
+
+use super::config_args::ConfigArgs;
+use crate::config::Config;
+use crate::http::{self, Health};
+use crate::ingest::status::IngestStatus;
+use crate::ingest::worker::IngestWorker;
+use crate::kafka::clients::Clients;
+use crate::kafka::topics::look;
+use crate::telemetry::logs::{self, LogFormat};
+use crate::telemetry::metrics::Metrics;
+use crate::track::status::{ShardState, TrackStatus};
+use crate::track::worker::{Names, TrackWorker};
+use anyhow::{Context, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Run the service: ingest, track, health and metrics
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+    lapsed topics -c lapsed.yaml --create     once, before the first run
+    lapsed run -c lapsed.yaml
+
+It verifies its topics and refuses to start on a wrong one. SIGTERM ends it after the transaction under
+way; SIGHUP, or a change of the file, loads the configuration anew. GET /livez, /readyz and /metrics are
+served at http.listen.")]
+pub struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Name of this instance, the same after a restart; in Kubernetes the pod's name
+    #[arg(long, env = "HOSTNAME", default_value = "lapsed")]
+    instance: String,
+    /// How a line of the log looks
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// How long a loop may stand still before the instance counts as dead.
+const STILLNESS_MAX_SECONDS: i64 = 120;
+/// How often the configuration is looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+/// A graceful stop may take this long; then the process ends all the same, which loses nothing.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    logs::init(args.log_format);
+    let loaded = args.config.load()?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let config = Arc::new(loaded.config);
+    let clients = Clients::new(config.kafka.clone(), format!("{}-{}", config.application, args.instance));
+    verify_topics(&clients, &config)?;
+    let service = Service::start(&args, &clients, config)?;
+    service.watch(&args)
+}
+
+/// Refuses to start on a topic that would break a promise.
+fn verify_topics(clients: &Clients, config: &Config) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    for topic in look(clients, &super::topics::needed(config))? {
+        let of_source = config.source_of_topic(&topic.wanted.name).is_some();
+        for fault in topic.faults {
+            let line = format!("topic {} {fault}", topic.wanted.name);
+            // A source's missing topic is a doubt: the gate stays closed, and says so.
+            if of_source && topic.partitions.is_none() { tracing::warn!("{line}") } else { wrong.push(line) }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { bail!("will not start:\n  {}", wrong.join("\n  ")) }
+}
+
+/// What a worker leaves when it ends: its name, and why if it was not asked to.
+type Ended = (&'static str, Result<(), String>);
+
+struct Service {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    stop: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+    ended: Receiver<Ended>,
+    next: [Arc<Mutex<Option<Arc<Config>>>>; 2],
+}
+
+impl Service {
+    fn start(args: &RunArgs, clients: &Clients, config: Arc<Config>) -> anyhow::Result<Service> {
+        let metrics = Arc::new(Metrics::new());
+        metrics.reload_successful.set(1);
+        show_reviews(&metrics, &config);
+        let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        for signal in [SIGTERM, SIGINT] {
+            // A second signal ends the process at once.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+            signal_hook::flag::register(signal, stop.clone())?;
+        }
+        signal_hook::flag::register(SIGHUP, reload.clone())?;
+        let track = Arc::new(TrackStatus::new(metrics.clone()));
+        let ingest = Arc::new(IngestStatus::new(metrics.clone()));
+        let (sender, ended) = std::sync::mpsc::channel();
+        let next = [Arc::default(), Arc::default()];
+        serve(&config, &metrics, Instance { track: track.clone(), ingest: ingest.clone() }, sender.clone())?;
+
+        let names = Names::new(&config.application, &args.instance);
+        let worker = TrackWorker::new(names, clients.clone(), config.clone(), track, Arc::clone(&next[0]))?;
+        let stopping = stop.clone();
+        spawn("track", sender.clone(), move || worker.run(&stopping).map_err(|error| error.to_string()))?;
+        let worker = IngestWorker::new(&args.instance, clients.clone(), config.clone(), ingest, Arc::clone(&next[1]))?;
+        let stopping = stop.clone();
+        spawn("ingest", sender, move || worker.run(&stopping).map_err(|error| error.to_string()))?;
+        tracing::info!(application = config.application, instance = args.instance, "running");
+        Ok(Service { config, metrics, stop, reload, ended, next })
+    }
+
+    /// Waits for the end, and takes over new configurations until then.
+    fn watch(mut self, args: &RunArgs) -> anyhow::Result<ExitCode> {
+        let mut known = fingerprint(args);
+        let mut looked = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            match self.ended.recv_timeout(Duration::from_millis(200)) {
+                Ok((name, Err(why))) => {
+                    tracing::error!(worker = name, "{why}");
+                    self.stop.store(true, Ordering::Relaxed);
+                    self.wind_up(1);
+                    bail!("{why}");
+                }
+                Ok((name, Ok(()))) => bail!("{name} ended without being asked to"),
+                Err(RecvTimeoutError::Disconnected) => bail!("all workers are gone"),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let asked = self.reload.swap(false, Ordering::Relaxed);
+            if asked || looked.elapsed() >= RELOAD_INTERVAL {
+                looked = Instant::now();
+                let found = fingerprint(args);
+                if asked || found != known {
+                    known = found;
+                    self.take_over(args);
+                }
+            }
+        }
+        tracing::info!("stopping");
+        self.wind_up(2);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Lets the workers finish what they are at.
+    fn wind_up(&self, workers: usize) {
+        let deadline = Instant::now() + STOP_PATIENCE;
+        for _ in 0..workers {
+            let patience = deadline.saturating_duration_since(Instant::now());
+            match self.ended.recv_timeout(patience) {
+                Ok((name, Ok(()))) => tracing::info!(worker = name, "stopped"),
+                Ok((name, Err(why))) => tracing::error!(worker = name, "{why}"),
+                Err(_) => tracing::warn!("a worker did not stop in time; what it was at is undone by the next owner"),
+            }
+        }
+    }
+
+    /// An invalid file leaves the old configuration in force, and shows.
+    fn take_over(&mut self, args: &RunArgs) {
+        let loaded = match args.config.load() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.metrics.reload_successful.set(0);
+                tracing::error!("the new configuration is not taken over:\n{error:#}");
+                return;
+            }
+        };
+        let new = loaded.config;
+        let fixed = |config: &Config| (config.application.clone(), config.kafka.clone(), config.topics);
+        if fixed(&new) != fixed(&self.config) {
+            self.metrics.reload_successful.set(0);
+            tracing::error!("application, kafka and topics need a restart; the old configuration stays in force");
+            return;
+        }
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        self.metrics.reload_successful.set(1);
+        show_reviews(&self.metrics, &new);
+        self.config = Arc::new(new);
+        for next in &self.next {
+            *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.config.clone());
+        }
+        tracing::info!("a new configuration is in force");
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    ended: Sender<Ended>,
+    work: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> anyhow::Result<()> {
+    let body = move || {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("{name} panicked; the state on Kafka is whole")));
+        // Nobody listens any more only when the process is ending.
+        let _ = ended.send((name, outcome));
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(body).context("no thread could be had")?;
+    Ok(())
+}
+
+fn serve(config: &Config, metrics: &Arc<Metrics>, health: Instance, ended: Sender<Ended>) -> anyhow::Result<()> {
+    let (listen, metrics) = (config.http.listen, metrics.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    spawn("http", ended, move || {
+        let served = runtime.block_on(http::serve(listen, Arc::new(health), metrics));
+        served.map_err(|error| format!("cannot listen at {listen}: {error}; set http.listen"))
+    })
+}
+
+fn show_reviews(metrics: &Metrics, config: &Config) {
+    metrics.policy_review.reset();
+    for (policy, text) in config.rules.policies.iter().zip(&config.texts) {
+        let at = text.review_by.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
+        metrics.policy_review.with_label_values(&[&policy.key]).set(at);
+    }
+}
+
+/// The files' bytes: their times tell nothing in Kubernetes, where a mounted map is a link.
+fn fingerprint(args: &RunArgs) -> Vec<Option<Vec<u8>>> {
+    let read = |path: &std::path::PathBuf| match std::fs::read_dir(path) {
+        Err(_) => vec![std::fs::read(path).ok()],
+        Ok(entries) => {
+            let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            paths.sort();
+            paths.iter().map(|path| std::fs::read(path).ok()).collect()
+        }
+    };
+    args.config.config.iter().flat_map(read).collect()
+}
+
+/// The workers' health, summed up.
+struct Instance {
+    track: Arc<TrackStatus>,
+    ingest: Arc<IngestStatus>,
+}
+
+impl Health for Instance {
+    fn live(&self) -> Result<(), String> {
+        for (name, stillness) in [("track", self.track.stillness()), ("ingest", self.ingest.stillness())] {
+            if stillness > STILLNESS_MAX_SECONDS {
+                return Err(format!("{name} has stood still for {stillness} seconds"));
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let shards = self.track.shards();
+        let restoring: Vec<String> = shards
+            .iter()
+            .filter_map(|(partition, state)| match state {
+                ShardState::Restoring { read, total } => Some(format!("shard {partition}: {read} of {total}")),
+                ShardState::Running => None,
+            })
+            .collect();
+        if !restoring.is_empty() {
+            return Err(format!("restoring {}", restoring.join(", ")));
+        }
+        // One of more instances than shards is ready with none.
+        if shards.is_empty() && !self.track.has_joined() { Err("joining".to_owned()) } else { Ok(()) }
+    }
+
+    fn observe(&self, metrics: &Metrics) {
+        self.track.observe_gauges(metrics);
+    }
+}
