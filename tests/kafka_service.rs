@@ -3,6 +3,7 @@
 //! early.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a kill run tells what it does")]
 
 mod support;
 

@@ -25,7 +25,7 @@ Java or network. In its third year a pipe breaks for two weeks: watch the gate.
 pub struct DemoArgs {
     /// How long it takes
     #[arg(long, default_value_t = 60)]
-    seconds: u64,
+    pub(super) seconds: u64,
     /// How many years pass
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=20))]
     years: u64,
@@ -34,7 +34,7 @@ pub struct DemoArgs {
     customers: u64,
     /// The same seed makes the same town
     #[arg(long, default_value_t = 7)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Run on this broker instead
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
@@ -57,18 +57,6 @@ pub fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut show = Show::new(&args, config, first);
     show.play(&args)?;
     Ok(if show.check.early == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-impl DemoArgs {
-    pub(super) fn customers(&self) -> u64 {
-        self.customers
-    }
-    pub(super) fn seconds(&self) -> u64 {
-        self.seconds
-    }
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
 }
 
 fn configuration() -> anyhow::Result<Config> {

@@ -21,5 +21,7 @@ pub mod json;
 pub mod lanes;
 pub mod note;
 pub mod partition;
+pub mod status;
 pub mod time;
 pub mod topics;
+pub mod worker;
