@@ -58,7 +58,7 @@ impl Application {
             "application: {name}
 time_zone: Europe/Amsterdam
 short_periods: true
-kafka: {{bootstrap.servers: '{bootstrap}'}}
+kafka: {{bootstrap.servers: '{bootstrap}', session.timeout.ms: 6000, heartbeat.interval.ms: 1000}}
 evidence: {{key: a key of this test only}}
 http: {{listen: '127.0.0.1:0'}}
 topics: {{partitions: 4, replication_factor: 1}}
@@ -134,6 +134,11 @@ impl Instance {
         let _ = self.child.wait();
     }
 
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     fn tail(&self) -> String {
         tail(&self.log)
     }
@@ -178,7 +183,7 @@ fn customers_live(application: &Application, seconds: u64, stop: &AtomicBool) ->
         let open = begun.elapsed() < Duration::from_secs(seconds);
         let mut seen: Vec<String> = (0..3).map(|n| format!("stays-{n}")).collect();
         if open {
-            seen.extend((0..20).map(|_| format!("customer-{}", random.u32(0..400))));
+            seen.extend((0..7).map(|_| format!("customer-{}", random.u32(0..400))));
         }
         let at_ms = now_ms();
         for customer in &seen {
@@ -355,6 +360,27 @@ fn settle(application: &Application, commands: &Mutex<Vec<Value>>, instances: &m
             return;
         }
     }
+}
+
+/// Stopped past its session and woken again, an instance finds its shards with others: what it still had
+/// in hand goes nowhere.
+#[test]
+fn a_zombie_is_fenced() {
+    round_trip(40, |application| {
+        let mut instances = [application.start("pod-0"), application.start("pod-1")];
+        for (victim, seconds) in [(0, 12), (1, 20), (0, 12)] {
+            std::thread::sleep(Duration::from_secs(4));
+            instances[victim].signal("STOP");
+            std::thread::sleep(Duration::from_secs(seconds));
+            instances[victim].signal("CONT");
+            std::thread::sleep(Duration::from_secs(4));
+            let ended = instances[victim].child.try_wait().unwrap();
+            println!("woken after {seconds} s: {ended:?}");
+            if ended.is_some() {
+                instances[victim] = application.start(["pod-0", "pod-1"][victim]);
+            }
+        }
+    });
 }
 
 #[test]
