@@ -58,6 +58,7 @@ impl Application {
             "application: {name}
 time_zone: Europe/Amsterdam
 short_periods: true
+max_gate_lag: PT20S
 kafka: {{bootstrap.servers: '{bootstrap}', session.timeout.ms: 6000, heartbeat.interval.ms: 1000}}
 evidence: {{key: a key of this test only}}
 http: {{listen: '127.0.0.1:0'}}

@@ -5,7 +5,7 @@ use crate::config::{Config, Environment, load};
 use crate::ingest::status::IngestStatus;
 use crate::ingest::worker::IngestWorker;
 use crate::kafka::clients::{Clients, Isolation};
-use crate::kafka::topics::{create_plain, look};
+use crate::kafka::topics::{Owner, create_plain, look};
 use crate::telemetry::metrics::Metrics;
 use crate::track::status::TrackStatus;
 use crate::track::worker::{Names, TrackWorker};
@@ -57,6 +57,7 @@ fn configuration(bootstrap: &str) -> anyhow::Result<Config> {
         "application: {application}
 time_zone: UTC
 short_periods: true
+max_gate_lag: PT20S
 kafka: {{bootstrap.servers: '{bootstrap}'}}
 evidence: {{key: only for the demo on a broker}}
 topics: {{partitions: 4, replication_factor: 1}}
@@ -95,7 +96,8 @@ fn prepare_topics(clients: &Clients, config: &Config) -> anyhow::Result<()> {
     let needed = super::topics::needed(config);
     let found = look(clients, &needed)?;
     crate::kafka::topics::create(clients, &found)?;
-    let others: Vec<&str> = needed.iter().filter(|topic| !topic.ours).map(|topic| topic.name.as_str()).collect();
+    let others: Vec<&str> =
+        needed.iter().filter(|topic| topic.owner != Owner::Ours).map(|topic| topic.name.as_str()).collect();
     create_plain(clients, &others, 1)?;
     Ok(())
 }

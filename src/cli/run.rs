@@ -6,7 +6,7 @@ use crate::http::{self, Health};
 use crate::ingest::status::IngestStatus;
 use crate::ingest::worker::IngestWorker;
 use crate::kafka::clients::Clients;
-use crate::kafka::topics::look;
+use crate::kafka::topics::{Owner, look};
 use crate::telemetry::logs::{self, LogFormat};
 use crate::telemetry::metrics::Metrics;
 use crate::track::status::{ShardState, TrackStatus};
@@ -62,7 +62,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 fn verify_topics(clients: &Clients, config: &Config) -> anyhow::Result<()> {
     let mut wrong = Vec::new();
     for topic in look(clients, &super::topics::needed(config))? {
-        let of_source = config.source_of_topic(&topic.wanted.name).is_some();
+        let of_source = topic.wanted.owner == Owner::Source;
         for fault in topic.faults {
             let line = format!("topic {} {fault}", topic.wanted.name);
             // A source's missing topic is a doubt: the gate stays closed, and says so.

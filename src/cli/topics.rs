@@ -3,7 +3,7 @@
 use super::config_args::ConfigArgs;
 use crate::config::{Config, TopicPattern};
 use crate::kafka::clients::Clients;
-use crate::kafka::topics::{Found, Wanted, create, look, wanted};
+use crate::kafka::topics::{Found, Owner, Wanted, create, look, wanted};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -42,7 +42,7 @@ pub fn topics(args: TopicsArgs) -> anyhow::Result<ExitCode> {
 fn look_until_there(clients: &Clients, needed: &[Wanted]) -> anyhow::Result<Vec<Found>> {
     for _ in 0..20 {
         let found = look(clients, needed)?;
-        if found.iter().all(|topic| !topic.wanted.ours || topic.partitions.is_some()) {
+        if found.iter().all(|topic| topic.wanted.owner != Owner::Ours || topic.partitions.is_some()) {
             return Ok(found);
         }
         std::thread::sleep(std::time::Duration::from_millis(250));
@@ -64,7 +64,7 @@ pub fn needed(config: &Config) -> Vec<Wanted> {
         partitions: None,
         replication_factor: config.topics.replication_factor,
         settings: Vec::new(),
-        ours: false,
+        owner: Owner::Source,
     }));
     needed
 }

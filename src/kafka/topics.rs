@@ -15,8 +15,18 @@ pub struct Wanted {
     pub partitions: Option<u32>,
     pub replication_factor: u16,
     pub settings: Vec<(&'static str, Setting)>,
-    /// Made by `lapsed topics --create`.
-    pub ours: bool,
+    pub owner: Owner,
+}
+
+/// Who makes a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// `lapsed topics --create`.
+    Ours,
+    /// The system that obeys what is written there.
+    Target,
+    /// The system that reports there.
+    Source,
 }
 
 /// What a topic's setting must be.
@@ -72,7 +82,7 @@ pub fn wanted(application: &str, partitions: u32, replication_factor: u16, targe
         partitions,
         replication_factor,
         settings: [settings, safety()].concat(),
-        ours: true,
+        owner: Owner::Ours,
     };
     let mut all = vec![
         ours(
@@ -111,7 +121,7 @@ pub fn wanted(application: &str, partitions: u32, replication_factor: u16, targe
         partitions: None,
         replication_factor,
         settings: Vec::new(),
-        ours: false,
+        owner: Owner::Target,
     };
     let mut names: Vec<&&str> = targets.iter().collect();
     names.sort();
@@ -179,8 +189,7 @@ pub fn look(clients: &Clients, wanted: &[Wanted]) -> Result<Vec<Found>, TopicsEr
     let look = |topic: &Wanted| {
         let partitions = there.get(&topic.name).copied();
         let faults = match partitions {
-            None if topic.ours => vec!["is missing: make it with `lapsed topics --create`".to_owned()],
-            None => vec!["is missing: its target must make it".to_owned()],
+            None => vec![missing(topic.owner).to_owned()],
             Some(count) => faults(topic, count, settings.get(&topic.name)),
         };
         Found { wanted: topic.clone(), partitions, faults }
@@ -213,6 +222,14 @@ fn settings_of<'w>(
     Ok(all)
 }
 
+fn missing(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Ours => "is missing: make it with `lapsed topics --create`",
+        Owner::Target => "is missing: whoever runs the target must make it, or correct the target's topic",
+        Owner::Source => "is missing: whoever reports there must make it, or correct the source's topics",
+    }
+}
+
 fn faults(topic: &Wanted, partitions: u32, settings: Option<&BTreeMap<String, String>>) -> Vec<String> {
     let mut faults = Vec::new();
     if let Some(wanted) = topic.partitions.filter(|wanted| *wanted != partitions) {
@@ -243,7 +260,7 @@ fn faults(topic: &Wanted, partitions: u32, settings: Option<&BTreeMap<String, St
 pub fn create(clients: &Clients, found: &[Found]) -> Result<Vec<String>, TopicsError> {
     let missing: Vec<&Wanted> = found
         .iter()
-        .filter(|topic| topic.partitions.is_none() && topic.wanted.ours)
+        .filter(|topic| topic.partitions.is_none() && topic.wanted.owner == Owner::Ours)
         .map(|topic| &topic.wanted)
         .collect();
     let values: Vec<Vec<(&str, String)>> = missing

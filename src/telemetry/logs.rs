@@ -1,5 +1,6 @@
 //! Logs: one line an event, as text or JSON, to standard error. No customer id or payload above DEBUG.
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// How a line looks.
@@ -13,7 +14,8 @@ pub enum LogFormat {
 /// Begins to log. Levels come from `LAPSED_LOG` (`info`, `lapsed=debug,warn`); default `info`.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_env("LAPSED_LOG").unwrap_or_else(|_| EnvFilter::new("info,librdkafka=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
     // A second call, as tests make, changes nothing.
     let _ = match format {
         LogFormat::Text => builder.try_init(),
