@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark is read in a terminal")]
 
+mod kafka;
 mod measure;
 mod shard;
 
@@ -17,6 +18,12 @@ struct Arguments {
     /// How many customers a shard has.
     #[arg(long, default_value_t = 1_000_000)]
     customers: usize,
+    /// Measure on this broker, too: a bare consumer, ingest, end to end.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// How many events lie on the broker.
+    #[arg(long, default_value_t = 2_000_000)]
+    events: usize,
     /// One measurement of memory, in a process of its own.
     #[arg(long, hide = true)]
     memory_of: Option<shard::Ids>,
@@ -40,7 +47,14 @@ fn main() -> anyhow::Result<()> {
         return shard::memory_of(ids, arguments.customers);
     }
     let all = Part::value_variants();
-    let parts = if arguments.parts.is_empty() { all } else { &arguments.parts };
+    let only_kafka = arguments.kafka.is_some() && arguments.parts.is_empty();
+    let parts = if only_kafka {
+        &[]
+    } else if arguments.parts.is_empty() {
+        all
+    } else {
+        &arguments.parts
+    };
     measure::heading();
     for part in parts {
         match part {
@@ -49,6 +63,9 @@ fn main() -> anyhow::Result<()> {
             Part::Restore => shard::restore(arguments.customers),
             Part::Firing => shard::firing(arguments.customers),
         }
+    }
+    if let Some(bootstrap) = &arguments.kafka {
+        kafka::kafka(bootstrap, arguments.events)?;
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ fn prepare_topics(clients: &Clients, config: &Config) -> anyhow::Result<()> {
     crate::kafka::topics::create(clients, &found)?;
     let others: Vec<&str> =
         needed.iter().filter(|topic| topic.owner != Owner::Ours).map(|topic| topic.name.as_str()).collect();
-    create_plain(clients, &others, 1)?;
+    create_plain(clients, &others, 1, 1)?;
     Ok(())
 }
 

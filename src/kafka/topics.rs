@@ -289,13 +289,19 @@ pub fn create(clients: &Clients, found: &[Found]) -> Result<Vec<String>, TopicsE
     created.into_iter().map(outcome).collect()
 }
 
-/// Makes topics of one partition with the cluster's defaults.
+/// Makes topics with the cluster's defaults.
 ///
 /// # Errors
 /// When a topic can't be made.
-pub fn create_plain(clients: &Clients, names: &[&str], replication_factor: u16) -> Result<(), TopicsError> {
+pub fn create_plain(
+    clients: &Clients,
+    names: &[&str],
+    replication_factor: u16,
+    partitions: u32,
+) -> Result<(), TopicsError> {
+    let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
     let replication = || TopicReplication::Fixed(i32::from(replication_factor));
-    let new: Vec<NewTopic<'_>> = names.iter().map(|name| NewTopic::new(name, 1, replication())).collect();
+    let new: Vec<NewTopic<'_>> = names.iter().map(|name| NewTopic::new(name, partitions, replication())).collect();
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     for made in block_on(clients.admin()?.create_topics(&new, &options))? {
         if let Err((topic, reason)) = made {
