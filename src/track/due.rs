@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// Slots by the second at which they wake. Far seconds share a window, so that sparse wakes don't take
 /// memory each; a window is spread out when it comes near.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Due {
     far: BTreeMap<u32, List>,
     near: BTreeMap<u32, List>,
@@ -17,6 +17,14 @@ pub struct Due {
     horizon: u32,
     pool: Pool,
     entries: usize,
+}
+
+impl Default for Due {
+    fn default() -> Due {
+        let pool = Pool::default();
+        // The first window ended in 1970: what is filed in it is to come up at once.
+        Due { far: BTreeMap::new(), near: BTreeMap::new(), horizon: 1, pool, entries: 0 }
+    }
 }
 
 /// How many seconds a window has, as a power of two: about 18 hours.

@@ -354,3 +354,90 @@ fn position(slot: Slot) -> (usize, usize) {
 fn segment(hash: u64) -> usize {
     (hash >> 40) as usize % SEGMENTS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8),
+        Remove(u8),
+        Set(u8, u8, u32),
+        Record(u8, Vec<u8>),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => any::<u8>().prop_map(Step::Insert),
+            1 => any::<u8>().prop_map(Step::Remove),
+            3 => (any::<u8>(), 0..3_u8, any::<u32>()).prop_map(|(who, kind, at)| Step::Set(who, kind, at)),
+            1 => (any::<u8>(), any::<Vec<u8>>()).prop_map(|(who, record)| Step::Record(who, record)),
+        ];
+        prop::collection::vec(step, 0..400)
+    }
+
+    fn id(who: u8) -> Vec<u8> {
+        match who % 2 {
+            0 => uuid::Uuid::from_u128(u128::from(who)).to_string().into(),
+            _ => vec![who; usize::from(who)],
+        }
+    }
+
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Customer {
+        seen: [u32; 3],
+        record: Option<Vec<u8>>,
+    }
+
+    proptest! {
+        /// Against a plain map.
+        #[test]
+        fn it_is_a_map(steps in steps()) {
+            let mut table = Table::new(3);
+            let mut map = HashMap::<Vec<u8>, Customer>::new();
+            for step in steps {
+                match step {
+                    Step::Insert(who) => {
+                        let is_new = table.find_or_insert(&id(who), || true).unwrap().1;
+                        prop_assert_eq!(is_new, !map.contains_key(&id(who)));
+                        map.entry(id(who)).or_default();
+                    }
+                    Step::Remove(who) => {
+                        prop_assert_eq!(table.find(&id(who)).is_some(), map.remove(&id(who)).is_some());
+                        table.find(&id(who)).into_iter().for_each(|slot| table.remove(slot));
+                    }
+                    Step::Set(who, kind, at) => {
+                        if let Some(slot) = table.find(&id(who)) {
+                            table.set_word(slot, Column::seen(KindIndex(kind)), at);
+                            map.get_mut(&id(who)).unwrap().seen[usize::from(kind)] = at;
+                        }
+                    }
+                    Step::Record(who, record) => {
+                        if let Some(slot) = table.find(&id(who)) {
+                            let before = table.replace_record(slot, Some(record.clone().into()));
+                            let customer = map.get_mut(&id(who)).unwrap();
+                            prop_assert_eq!(before.map(Vec::from), customer.record.replace(record));
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(table.len(), map.len());
+            let found: HashMap<Vec<u8>, Customer> = table.slots().map(|slot| {
+                let mut id = Vec::new();
+                table.id(slot).write(&mut id);
+                let seen: Vec<u32> = table.seen(slot).map(|seen| seen.0).collect();
+                (id, Customer { seen: seen.try_into().unwrap(), record: table.record(slot).map(<[u8]>::to_vec) })
+            }).collect();
+            prop_assert_eq!(found, map);
+        }
+    }
+
+    #[test]
+    fn whoever_is_not_admitted_is_not_there() {
+        let mut table = Table::new(1);
+        assert_eq!(table.find_or_insert(b"4711", || false), None);
+        assert_eq!((table.len(), table.find(b"4711")), (0, None));
+    }
+}

@@ -7,15 +7,18 @@
 //! * [`restore`]: from the changelog to a shard, and the changelog's records
 //! * [`apply`]: merging one record
 //! * [`decide`]: whom to judge, and when to look again
-//! * [`counts`]: what metrics ask for; [`undo`]: taking a batch back
+//! * [`stats`]: what metrics ask for, from [`counts`] that are kept
+//! * [`undo`]: taking a batch back
 
 mod apply;
 mod counts;
 mod decide;
 mod restore;
+mod stats;
 mod undo;
 
 pub use restore::RestoreError;
+pub use stats::{PolicyStats, Stats};
 
 use super::due::Due;
 use super::table::{Column, Mark, Slot, Table};
@@ -28,7 +31,6 @@ use crate::retention::command::Command;
 use crate::retention::customer::Record;
 use crate::retention::decide::Answered;
 use crate::retention::gate::{GateTable, KnownSince, Memory};
-use crate::retention::policy::PolicyIndex;
 use crate::wire::state::decode_record;
 use counts::Counts;
 use std::sync::Arc;
@@ -76,33 +78,11 @@ pub enum More {
     Waiting,
 }
 
-/// What metrics and status show of a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stats {
-    pub customers: u64,
-    /// Customers who are due in no policy, ever, as things stand.
-    pub without_starting_point: u64,
-    /// In the order of the configuration's policies.
-    pub policies: Vec<PolicyStats>,
-    /// In the order of the configuration's targets: commands and recalls that wait for an answer.
-    pub unacknowledged: Vec<u64>,
-    pub memory_bytes: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyStats {
-    /// Customers whom the policy covers and has sent nothing.
-    pub active: u64,
-    /// By stage: customers for whom it was the last that was sent.
-    pub sent: Vec<u64>,
-    /// Customers to whom a command would leave now but for the gate.
-    pub due_unsent: u64,
-    /// The oldest deadline among them.
-    pub oldest_due: Option<Timestamp>,
-}
-
 /// So many entries of the due index may always be out of date.
 const DUE_SLACK: usize = 10_000;
+
+/// Room for so many changes is kept from batch to batch: an instance has many shards.
+const KEPT_CAPACITY: usize = 1 << 14;
 
 /// One partition of `signals` and the customers in it.
 #[derive(Debug)]
@@ -189,9 +169,13 @@ impl Shard {
     /// The transaction was committed: the batch is believed.
     pub fn commit(&mut self) {
         self.clear_marks();
+        self.changed.shrink_to(KEPT_CAPACITY);
+        self.to_judge.shrink_to(KEPT_CAPACITY);
         if let Some(undo) = &mut self.undo {
             undo.words.clear();
+            undo.words.shrink_to(KEPT_CAPACITY);
             undo.rare.clear();
+            undo.rare.shrink_to(KEPT_CAPACITY);
         }
     }
 
@@ -314,39 +298,6 @@ impl Shard {
     /// What progress proves, and why it doesn't.
     pub fn gate(&self) -> &GateTable {
         &self.gate
-    }
-
-    /// What metrics and status show. Costs no more than there are policies and targets.
-    pub fn stats(&self) -> Stats {
-        let customers = self.table.len() as u64;
-        let everyone_counts = self.known_since.iter().any(|known| matches!(known, KnownSince::At(_)));
-        Stats {
-            customers,
-            without_starting_point: if everyone_counts { 0 } else { customers - self.counts.started },
-            policies: (0..self.config.rules.policies.len()).map(|policy| self.policy_stats(policy)).collect(),
-            unacknowledged: self.counts.unacknowledged.clone(),
-            memory_bytes: self.memory_bytes(),
-        }
-    }
-
-    fn policy_stats(&self, policy: usize) -> PolicyStats {
-        let counts = &self.counts.policies[policy];
-        let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
-        let covered = match self.known_since.get(policy) {
-            Some(KnownSince::At(_)) => self.table.len() as u64,
-            _ => counts.started,
-        };
-        PolicyStats {
-            active: covered.saturating_sub(counts.sent.iter().sum()),
-            sent: counts.sent.clone(),
-            due_unsent: self.waiting.count(index) as u64,
-            oldest_due: self.waiting.oldest(index),
-        }
-    }
-
-    /// Everything that grows with the customers, in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.due.memory_bytes() + self.waiting.memory_bytes()
     }
 
     fn mark_changed(&mut self, slot: Slot) {
