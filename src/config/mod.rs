@@ -18,9 +18,10 @@ use crate::wire::progress::ConfigHash;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A checked configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Prefix of topics, groups and transactional ids.
     pub application: String,
@@ -46,6 +47,27 @@ impl Config {
         self.sources.iter().position(reads)
     }
 }
+
+/// Shows the names of `kafka`'s properties, for their values may be secrets.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { application, zone, kafka, http, topics, sources, texts, rules, hash } = self;
+        f.debug_struct("Config")
+            .field("application", application)
+            .field("zone", zone)
+            .field("kafka", &kafka.keys())
+            .field("http", http)
+            .field("topics", topics)
+            .field("sources", sources)
+            .field("texts", texts)
+            .field("rules", rules)
+            .field("hash", hash)
+            .finish()
+    }
+}
+
+/// What our own topics are called, behind the application's name and a dot.
+pub const OWN_TOPICS: [&str; 5] = ["acks", "audit", "rejects", "signals", "state"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
@@ -91,6 +113,13 @@ impl TopicPattern {
             TopicPattern::Regex(regex) => regex.is_match(topic),
         }
     }
+
+    pub fn as_written(&self) -> &str {
+        match self {
+            TopicPattern::Name(name) => name,
+            TopicPattern::Regex(regex) => regex.as_str(),
+        }
+    }
 }
 
 /// A pointer may step through this many arrays with `*`.
@@ -106,6 +135,15 @@ pub enum Step {
     Member(String),
     /// Every element of an array.
     Each,
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| match step {
+            Step::Member(name) => write!(f, "/{}", name.replace('~', "~0").replace('/', "~1")),
+            Step::Each => f.write_str("/*"),
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,5 +209,27 @@ pub enum LawfulBasis {
     LegitimateInterest,
 }
 
-/// The least and largest `allowed_lateness` without `short_periods`.
+impl LawfulBasis {
+    pub const ALL: [LawfulBasis; 6] = [
+        LawfulBasis::Consent,
+        LawfulBasis::Contract,
+        LawfulBasis::LegalObligation,
+        LawfulBasis::VitalInterests,
+        LawfulBasis::PublicTask,
+        LawfulBasis::LegitimateInterest,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            LawfulBasis::Consent => "consent",
+            LawfulBasis::Contract => "contract",
+            LawfulBasis::LegalObligation => "legal_obligation",
+            LawfulBasis::VitalInterests => "vital_interests",
+            LawfulBasis::PublicTask => "public_task",
+            LawfulBasis::LegitimateInterest => "legitimate_interest",
+        }
+    }
+}
+
+/// The least `allowed_lateness` without `short_periods`.
 pub const LATENESS_MIN: Seconds = Seconds(600);

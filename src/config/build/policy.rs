@@ -1,38 +1,33 @@
 //! `policies`.
 
-use super::source::name;
-use super::{Context, fingerprint, kind_index};
-use crate::config::reader::{At, suggestion};
+use super::{Context, fingerprint, judgement, kind_index, stage};
+use crate::config::reader::{At, MapReader, key_is_name, suggestion};
 use crate::config::{LawfulBasis, PolicyText};
-use crate::retention::calendar::{CountedFrom, Period, Seconds};
-use crate::retention::policy::{
-    Action, CategorySet, Kind, Mode, Policy, SourceIndex, Stage, Target, TargetIndex, Trust,
-};
+use crate::retention::calendar::{CountedFrom, Seconds};
+use crate::retention::policy::{CategorySet, Kind, Mode, Policy, SourceIndex, Stage, Target, TargetIndex, Trust};
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
 /// A policy as it is written, its kinds and categories still names.
 pub(super) struct Draft {
     key: String,
-    pub since_last: Vec<String>,
+    since_last: Vec<String>,
     pub categories: Vec<String>,
     counted_from: CountedFrom,
     pub stages: Vec<Stage>,
     mode: Mode,
     text: PolicyText,
-    /// Where to complain about a kind that no source yields, and how.
-    place: crate::config::tree::Place,
-    problems: crate::config::reader::Problems,
 }
 
-const SECONDS_PER_DAY: i64 = 86_400;
-
-pub(super) fn drafts(at: &At<'_>, context: &Context, targets: &[Target]) -> Vec<Draft> {
-    let drafts: Vec<Draft> = at.named().iter().filter_map(|(key, at)| draft(&key.name, at, context, targets)).collect();
-    if drafts.is_empty() && at.problems.errors.borrow().is_empty() {
+/// In the order of their keys.
+pub(super) fn drafts(at: &At<'_>, context: &Context) -> Vec<Draft> {
+    let named = at.named("a map of policies by name");
+    if named.is_empty() {
         at.error("must hold at least one policy");
     }
-    let mut drafts = drafts;
+    let draft = |(key, at)| if key_is_name(key, &at) { draft(&key.name, &at, context) } else { None };
+    let mut drafts: Vec<Draft> = named.into_iter().filter_map(draft).collect();
     drafts.sort_by(|a, b| a.key.cmp(&b.key));
     drafts
 }
@@ -41,190 +36,163 @@ pub(super) fn mode(at: &At<'_>) -> Option<Mode> {
     at.word(&[("test", Mode::Test), ("notify", Mode::Notify), ("enforce", Mode::Enforce)])
 }
 
-fn draft(key: &str, at: &At<'_>, context: &Context, targets: &[Target]) -> Option<Draft> {
+fn draft(key: &str, at: &At<'_>, context: &Context) -> Option<Draft> {
     let mut map = at.map()?;
-    map.not_supported_yet(&["applies_to", "consent", "per_day"]);
-    let purpose = map.need("purpose", "what the data is kept for, by language: {en: …}").map(|at| texts(&at));
-    let basis = map.need("lawful_basis", "the ground of article 6(1) GDPR").and_then(|at| lawful_basis(&at));
-    let interest = map.get("interest").map(|at| texts(&at)).unwrap_or_default();
-    let categories = map.need("categories", "what is kept: a list of names").and_then(|at| names(&at));
-    let since_last =
-        map.need("since_last", "the kinds of activity from which the period runs").and_then(|at| names(&at));
-    let counted_from = map.get("counted_from_end_of").map_or(Some(CountedFrom::Event), |at| {
+    map.not_supported_yet(&["applies_to", "brake", "consent", "per_day"]);
+    // The cap of the whole file comes first: in `test`, mistakes of this policy harm nobody.
+    let mode = map.optional("mode", Mode::Test, |at| mode(&at));
+    let capped = mode.unwrap_or(Mode::Test).min(context.mode_max);
+    let text = text(&mut map, capped, context);
+    let categories = map.need("categories", "what is kept: a list of names").and_then(|at| names(&at.list("category")));
+    let since_last = map.need("since_last", "the kinds of activity from which the period runs");
+    let since_last = since_last.and_then(|at| kinds(&at, capped, context));
+    let counted_from = map.optional("counted_from_end_of", CountedFrom::Event, |at| {
         at.word(&[("month", CountedFrom::EndOfMonth), ("year", CountedFrom::EndOfYear)])
     });
-    let default_targets =
-        map.need("targets", "the targets its stages speak to").and_then(|at| target_list(&at, targets));
+    let targets_at = map.need("targets", "the targets its stages speak to");
+    let targets = targets_at.as_ref().and_then(|at| target_list(at, context));
     let stages = map.need("stages", "what happens after how long: [{after: P2Y, command: anonymise}]");
-    let stages = stages.and_then(|at| stages_of(&at, context, targets, default_targets.as_deref().unwrap_or_default()));
-    let mode = map.get("mode").map_or(Some(Mode::Test), |at| mode(&at));
-    let review_by = map.need("review_by", "the date by which someone looks at it again").and_then(|at| date(&at));
+    let stages = stages.and_then(|at| stage::stages(&at, context, targets.as_deref()));
     map.finish();
-    let (basis, review_by, mode) = (basis?, review_by?, mode?.min(context.mode_max));
-    judge(at, basis, &interest, review_by, mode, context, purpose.as_ref()?);
+    if let (Some(at), Some(targets), Some(stages)) = (&targets_at, &targets, &stages) {
+        judgement::of_targets(at, targets, stages, context);
+    }
+    mode?;
     Some(Draft {
-        key: name_of(key, at)?,
+        key: key.to_owned(),
         since_last: since_last?,
         categories: categories?,
         counted_from: counted_from?,
         stages: stages?,
-        mode,
-        text: PolicyText { purpose: purpose?, lawful_basis: basis, interest, review_by },
-        place: at.node.place.clone(),
-        problems: at.problems.clone(),
+        mode: capped,
+        text: text?,
     })
 }
 
-fn name_of(key: &str, at: &At<'_>) -> Option<String> {
-    if key.is_empty() || key.len() > 100 || key.contains(':') || key.chars().any(char::is_control) {
-        at.error("is not a usable name; it is 1 to 100 characters without ':'");
-        return None;
-    }
-    Some(key.to_owned())
-}
-
-/// What would stop `run`, and what is worth a second look.
-fn judge(
-    at: &At<'_>,
-    basis: LawfulBasis,
-    interest: &BTreeMap<String, String>,
-    review_by: NaiveDate,
-    mode: Mode,
-    context: &Context,
-    purpose: &BTreeMap<String, String>,
-) {
-    if basis == LawfulBasis::LegalObligation && mode != Mode::Test {
-        at.error(
-            "rests on a legal obligation, so each of its categories needs a floor, and floors are not supported yet \
-             by this version; set mode: test",
-        );
-    }
-    if basis == LawfulBasis::LegitimateInterest && interest.is_empty() {
-        at.warning("rests on a legitimate interest and doesn't name it; add interest: {en: …}");
-    }
-    if review_by < context.today {
-        at.warning(format!("should have been reviewed by {review_by}"));
-    }
-    for (language, text) in purpose {
-        // A purpose that fits in three words can hold neither what is done nor for how long.
-        if text.split_whitespace().count() < 4 {
-            at.warning(format!("has a purpose ({language}) too vague to test anything against: '{text}'"));
+/// What people read of it.
+fn text(map: &mut MapReader<'_>, mode: Mode, context: &Context) -> Option<PolicyText> {
+    let purpose = map.need("purpose", "what the data is kept for, by language: {en: …}").and_then(|at| {
+        let purpose = texts(&at)?;
+        judgement::of_purpose(&at, &purpose);
+        Some(purpose)
+    });
+    let interest = map.optional("interest", BTreeMap::new(), |at| texts(&at));
+    let lawful_basis = map.need("lawful_basis", "the ground of article 6(1) GDPR").and_then(|at| {
+        let basis = lawful_basis(&at)?;
+        if basis == LawfulBasis::LegalObligation && mode != Mode::Test {
+            at.error(
+                "is legal_obligation, so each category needs a floor, and floors are not supported yet by this \
+                 version; set mode: test",
+            );
         }
-    }
+        judgement::of_interest(&at, basis, interest.as_ref()?);
+        Some(basis)
+    });
+    let review_by = map.need("review_by", "the date by which someone looks at it again").and_then(|at| {
+        let review_by = date(&at)?;
+        judgement::of_review(&at, review_by, context);
+        Some(review_by)
+    });
+    Some(PolicyText { purpose: purpose?, lawful_basis: lawful_basis?, interest: interest?, review_by: review_by? })
 }
 
 fn lawful_basis(at: &At<'_>) -> Option<LawfulBasis> {
-    at.word(&[
-        ("consent", LawfulBasis::Consent),
-        ("contract", LawfulBasis::Contract),
-        ("legal_obligation", LawfulBasis::LegalObligation),
-        ("vital_interests", LawfulBasis::VitalInterests),
-        ("public_task", LawfulBasis::PublicTask),
-        ("legitimate_interest", LawfulBasis::LegitimateInterest),
-    ])
+    at.word(&LawfulBasis::ALL.map(|basis| (basis.name(), basis)))
 }
 
 /// Texts by language.
-fn texts(at: &At<'_>) -> BTreeMap<String, String> {
-    let named = at.named();
-    if named.is_empty() {
+fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
+    let named = at.named("a map of texts by language, such as {en: …}");
+    if named.is_empty() && at.node.as_text().is_none() {
         at.error("needs a text in at least one language: {en: …}");
     }
-    named.iter().filter_map(|(key, at)| Some((key.name.clone(), at.text()?.to_owned()))).collect()
+    let mut texts = BTreeMap::new();
+    for (key, at) in &named {
+        if !is_language(&key.name) {
+            at.problems.error(&key.place, &at.path, "is no language; a language is a code such as nl or en");
+        }
+        match at.text() {
+            Some(text) if text.trim().is_empty() => at.error("is empty"),
+            Some(text) => _ = texts.insert(key.name.clone(), text.to_owned()),
+            None => {}
+        }
+    }
+    (!texts.is_empty()).then_some(texts)
+}
+
+/// The form of BCP 47, without its registry.
+fn is_language(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let first = parts.next().unwrap_or_default();
+    let subtag = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    (2..=3).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_lowercase()) && parts.all(subtag)
 }
 
 fn date(at: &At<'_>) -> Option<NaiveDate> {
     let text = at.text()?;
-    let date = text.parse().ok();
+    let date = text.parse::<NaiveDate>().ok().filter(|date| date.to_string() == text);
     if date.is_none() {
-        at.error(format!("is '{text}', and must be a date such as 2027-06-01"));
+        at.error(format!("is '{}', and must be a date such as 2027-06-01", at.shown()));
     }
     date
 }
 
-/// A list of different names, at least one.
-fn names(at: &At<'_>) -> Option<Vec<String>> {
-    let names: Option<Vec<String>> = at.list().iter().map(name).collect();
-    let names = names?;
-    if names.is_empty() {
-        at.error("must be a list of at least one name");
-        return None;
+/// Different names, at least one.
+fn names(list: &[At<'_>]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for at in list {
+        let Some(name) = at.name() else { continue };
+        if names.contains(&name) {
+            at.error(format!("names '{}' twice", at.shown()));
+        }
+        names.push(name);
     }
-    if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
-        at.error(format!("names '{}' twice", twice.1));
-        return None;
-    }
-    Some(names)
+    (!names.is_empty()).then_some(names)
 }
 
-fn target_list(at: &At<'_>, targets: &[Target]) -> Option<Vec<TargetIndex>> {
-    let mut places = Vec::new();
-    for name in names(at)? {
-        match targets.iter().position(|target| target.key == name) {
-            Some(place) => places.push(TargetIndex(u16::try_from(place).unwrap_or(u16::MAX))),
-            None => {
-                let near = suggestion(&name, targets.iter().map(|target| target.key.as_str()));
-                at.error(format!("names '{name}', which is not among the targets{near}"));
-                return None;
-            }
+/// Kinds of activity, which sources must yield: in `test` that is only a warning.
+fn kinds(at: &At<'_>, mode: Mode, context: &Context) -> Option<Vec<String>> {
+    let list = at.list("kind of activity");
+    for at in &list {
+        let Some(kind) = at.node.as_text() else { continue };
+        if context.yielded.contains(kind) {
+            continue;
         }
+        let near = suggestion(kind, context.yielded.iter().copied());
+        if near.is_empty() && !context.yielded_is_complete {
+            continue;
+        }
+        let message = format!("is '{}', which no source yields{near}", at.shown());
+        if mode == Mode::Test { at.warning(message) } else { at.error(message) }
+    }
+    let kinds = names(&list)?;
+    let yielded = kinds.iter().any(|kind| context.yielded.contains(kind.as_str()));
+    if yielded && !kinds.iter().any(|kind| context.yielded_live.contains(kind.as_str())) {
+        at.warning("counts only what retired sources yielded: nothing can show any more that a customer is active");
+    }
+    Some(kinds)
+}
+
+/// Places of targets, each once, in order.
+pub(super) fn target_list(at: &At<'_>, context: &Context) -> Option<Vec<TargetIndex>> {
+    let mut places = Vec::new();
+    let mut known = true;
+    for at in at.list("target") {
+        let Some(name) = at.text() else { continue };
+        let Ok(place) = context.targets.binary_search(&name) else {
+            let near = suggestion(name, context.targets.iter().copied());
+            at.error(format!("is '{}', which is not among the targets{near}", at.shown()));
+            known = false;
+            continue;
+        };
+        let place = TargetIndex(u16::try_from(place).expect("a file holds fewer targets"));
+        if places.contains(&place) {
+            at.error(format!("names '{}' twice", at.shown()));
+        }
+        places.push(place);
     }
     places.sort();
-    Some(places)
-}
-
-fn stages_of(at: &At<'_>, context: &Context, targets: &[Target], default: &[TargetIndex]) -> Option<Vec<Stage>> {
-    let list = at.list();
-    let stages: Option<Vec<Stage>> = list.iter().map(|at| stage(at, context, targets, default)).collect();
-    let stages = stages?;
-    let Some(last) = stages.last() else {
-        at.error("must be a list of at least one stage");
-        return None;
-    };
-    if !last.action.removes() {
-        at.error("ends with a warning of nothing; its last stage must be expire or anonymise");
-        return None;
-    }
-    for (place, pair) in stages.windows(2).enumerate() {
-        if shortest_days(pair[0].after) >= shortest_days(pair[1].after) {
-            list[place + 1].error("does not come after the stage before it; periods must grow");
-            return None;
-        }
-        let notice = shortest_days(pair[1].after) - shortest_days(pair[0].after);
-        if pair[0].action == Action::Warn && notice < 7.0 && !context.short_periods {
-            list[place].warning("leaves less than a week to react to the warning");
-        }
-    }
-    Some(stages)
-}
-
-fn stage(at: &At<'_>, context: &Context, targets: &[Target], default: &[TargetIndex]) -> Option<Stage> {
-    let mut map = at.map()?;
-    let after = map.need("after", "the period, such as P24M").and_then(|at| {
-        let period = at.period()?;
-        if shortest_days(period) < 1.0 && !context.short_periods {
-            at.error(format!(
-                "is '{}', which is less than a day ('PT24M' is 24 minutes); set short_periods: true if you mean it",
-                at.text().unwrap_or_default()
-            ));
-            return None;
-        }
-        Some(period)
-    });
-    let command = map.need("command", "warn, expire or anonymise").and_then(|at| {
-        at.word(&[("warn", Action::Warn), ("expire", Action::Expire), ("anonymise", Action::Anonymise)])
-    });
-    let targets = map.get("targets").map_or(Some(default.to_vec()), |at| target_list(&at, targets));
-    map.finish();
-    Some(Stage { after: after?, action: command?, targets: targets? })
-}
-
-/// The shortest it can be, in days of 24 hours: February has 28.
-fn shortest_days(period: Period) -> f64 {
-    match period {
-        Period::Calendar { months, days } => f64::from(months) * 30.4 + f64::from(days),
-        Period::Exact { seconds } => seconds as f64 / SECONDS_PER_DAY as f64,
-    }
+    (known && !places.is_empty()).then_some(places)
 }
 
 impl Draft {
@@ -234,23 +202,22 @@ impl Draft {
         categories: &[String],
         sources: &[Trust],
         targets: &[Target],
-        context: &Context,
+        zone: Tz,
     ) -> (Policy, PolicyText) {
         let since_last: Vec<_> = self.since_last.iter().map(|name| kind_index(kinds, name)).collect();
-        let places = self.categories.iter().filter_map(|name| categories.iter().position(|known| known == name));
-        let places: Vec<u8> = places.filter_map(|place| u8::try_from(place).ok()).collect();
+        let place = |name: &String| categories.binary_search(name).ok().and_then(|place| u8::try_from(place).ok());
+        let place = |name| place(name).expect("every category was collected, and there are at most 64");
+        let categories_of: Vec<u8> = self.categories.iter().map(place).collect();
         let mut category_set = CategorySet::EMPTY;
-        places.iter().filter(|&&place| place < 64).for_each(|&place| category_set.insert(place));
-        let index = |place: usize| SourceIndex(u16::try_from(place).unwrap_or(u16::MAX));
+        categories_of.iter().for_each(|&category| category_set.insert(category));
         let mut history_rules = Vec::new();
-        for (place, source) in sources.iter().enumerate() {
-            for (number, rule) in source.rules.iter().enumerate() {
+        for (place, source) in (0..).zip(sources) {
+            for (number, rule) in (0..).zip(&source.rules) {
                 if rule.kind.is_some_and(|kind| since_last.contains(&kind)) {
-                    history_rules.push((index(place), u16::try_from(number).unwrap_or(u16::MAX)));
+                    history_rules.push((SourceIndex(place), number));
                 }
             }
         }
-        self.complain_of_unknown_kinds(sources, kinds);
         let live = |source: &SourceIndex| !sources[usize::from(source.0)].retired;
         let mut used: Vec<SourceIndex> = history_rules.iter().map(|(source, _)| *source).filter(live).collect();
         used.dedup();
@@ -258,7 +225,7 @@ impl Draft {
         let mut policy = Policy {
             key: self.key,
             version: String::new(),
-            categories: places,
+            categories: categories_of,
             category_set,
             since_last,
             counted_from: self.counted_from,
@@ -268,24 +235,7 @@ impl Draft {
             lateness: lateness.unwrap_or(Seconds(0)),
             history_rules,
         };
-        policy.version = fingerprint::of_policy(&policy, kinds, categories, targets, context.zone);
+        policy.version = fingerprint::of_policy(&policy, kinds, categories, targets, zone);
         (policy, self.text)
-    }
-
-    fn complain_of_unknown_kinds(&self, sources: &[Trust], kinds: &[Kind]) {
-        for name in &self.since_last {
-            let kind = kind_index(kinds, name);
-            let yielded = sources.iter().flat_map(|source| &source.rules).any(|rule| rule.kind == Some(kind));
-            if yielded {
-                continue;
-            }
-            let names = kinds.iter().map(|kind| kind.name.as_str()).filter(|known| known != name);
-            let message = format!("runs from '{name}', which no source yields{}", suggestion(name, names));
-            let path = format!("policies.{}.since_last", self.key);
-            match self.mode {
-                Mode::Test => self.problems.warning(&self.place, &path, message),
-                _ => self.problems.error(&self.place, &path, message),
-            }
-        }
     }
 }

@@ -1,22 +1,19 @@
 //! `sources`.
 
-use super::{Context, fingerprint, kind_index};
-use crate::config::reader::At;
+use super::{Context, fingerprint, judgement, kind_index};
+use crate::config::reader::{At, key_is_name, suggestion};
 use crate::config::tree::Value;
 use crate::config::{
-    Condition, CustomerFrom, LATENESS_MIN, Pointer, Rule, Source, Step, TimeFrom, TopicPattern, Yield,
+    Condition, CustomerFrom, LATENESS_MIN, POINTER_EACH_MAX, Pointer, Rule, Source, Step, TimeFrom, TopicPattern, Yield,
 };
 use crate::retention::calendar::{Resolution, Seconds};
 use crate::retention::policy::{Kind, RuleTrust, Trust};
 use chrono_tz::Tz;
 
-/// A pointer may step through this many arrays.
-const EACH_MAX: usize = crate::config::POINTER_EACH_MAX;
-
 /// A source as it is written, its kinds still names.
-pub(super) struct Draft {
-    pub key: String,
-    topics: Vec<TopicPattern>,
+pub(super) struct Draft<'n> {
+    key: String,
+    topics: Vec<(TopicPattern, At<'n>)>,
     customer: CustomerFrom,
     lowercase: bool,
     time: TimeFrom,
@@ -28,21 +25,18 @@ pub(super) struct Draft {
     rules: Vec<RuleDraft>,
 }
 
-struct RuleDraft {
+pub(super) struct RuleDraft {
     when: Vec<Condition>,
     unless: Vec<Condition>,
-    time: Option<TimeFrom>,
+    pub time: Option<TimeFrom>,
     kind: String,
-    silence_max: Option<Seconds>,
-    history_from_beginning: bool,
+    pub silence_max: Option<Seconds>,
+    pub history_from_beginning: bool,
 }
 
-impl Draft {
-    pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.kind.as_str())
-    }
-
+impl Draft<'_> {
     pub fn trust(&self, kinds: &[Kind]) -> Trust {
+        // Every rule makes activity, so every rule guards.
         let rule = |rule: &RuleDraft| RuleTrust {
             kind: Some(kind_index(kinds, &rule.kind)),
             silence_max: rule.silence_max,
@@ -66,7 +60,7 @@ impl Draft {
         };
         let mut source = Source {
             key: self.key,
-            topics: self.topics,
+            topics: self.topics.into_iter().map(|(topic, _)| topic).collect(),
             customer: self.customer,
             lowercase: self.lowercase,
             time: self.time,
@@ -80,20 +74,24 @@ impl Draft {
     }
 }
 
-pub(super) fn sources(at: &At<'_>, context: &Context) -> Vec<Draft> {
-    let named = at.named();
-    let drafts: Vec<Draft> = named.iter().filter_map(|(key, at)| source(&key.name, at, context)).collect();
+/// In the order of their keys.
+pub(super) fn sources<'n>(at: &At<'n>, context: &Context) -> Vec<Draft<'n>> {
+    let named = at.named("a map of sources by name");
+    if named.is_empty() {
+        at.error("must hold at least one source");
+    }
+    let source = |(key, at)| if key_is_name(key, &at) { source(&key.name, &at, context) } else { None };
+    let mut drafts: Vec<Draft> = named.into_iter().filter_map(source).collect();
     for (place, source) in drafts.iter().enumerate() {
         for other in &drafts[..place] {
-            for topic in &source.topics {
-                let shared = other.topics.iter().any(|theirs| overlap(topic, theirs));
-                if shared {
-                    let at = named.iter().find(|(key, _)| key.name == source.key).map_or(at, |(_, at)| at);
-                    at.error(format!("reads {topic}, which source '{}' reads; a topic belongs to one", other.key));
+            for (topic, at) in &source.topics {
+                if other.topics.iter().any(|(theirs, _)| overlap(topic, theirs)) {
+                    at.error(format!("is also read by source '{}'; a topic belongs to one source", other.key));
                 }
             }
         }
     }
+    drafts.sort_by(|a, b| a.key.cmp(&b.key));
     drafts
 }
 
@@ -105,35 +103,30 @@ fn overlap(a: &TopicPattern, b: &TopicPattern) -> bool {
     }
 }
 
-fn source(key: &str, at: &At<'_>, context: &Context) -> Option<Draft> {
+fn source<'n>(key: &str, at: &At<'n>, context: &Context) -> Option<Draft<'n>> {
     let mut map = at.map()?;
-    if let Some(format) = map.get("format") {
-        match format.text() {
-            Some("json") | None => {}
-            Some("cloudevents" | "avro") => format.error("is not supported yet by this version; only json is"),
-            Some(other) => format.error(format!("is '{other}', and must be json")),
-        }
-    }
-    let topics = map.need("topics", "a list of the topics it reads").map(|at| topics(&at));
+    map.not_supported_yet(&["schema_registry"]);
+    let format = map.optional("format", (), |at| format(&at));
+    let topics = map.need("topics", "a list of the topics it reads").map(|at| topics(&at, context));
     let customer = map.need("customer", "where the customer's id is: /pointer, key, key:/pointer or header:NAME");
     let customer = customer.and_then(|at| customer_from(&at));
-    let lowercase = map.get("lowercase").map_or(Some(false), |at| at.boolean());
+    let lowercase = map.optional("lowercase", false, |at| at.boolean());
     let time = map.need("time", "when it happened: /pointer, or record for the record's own timestamp");
     let time = time.and_then(|at| time_from(&at));
-    let zone = map.get("time_zone").map_or(Some(context.zone), |at| super::zone(&at));
-    let retired = map.get("retired").map_or(Some(false), |at| at.boolean());
-    let reread = map.get("reread").map_or(Some(""), |at| at.text());
-    let lateness = map.get("allowed_lateness").map_or(Some(Seconds(2 * 86_400)), |at| lateness(&at, context));
-    let rejects_max = map.get("max_rejects").map_or(Some(0.001), |at| share(&at));
-    let history = map.get("history_from").map_or(Some(false), |at| history_from_beginning(&at));
+    let zone = map.optional("time_zone", context.zone, |at| super::zone(&at));
+    let retired = map.optional("retired", false, |at| at.boolean());
+    let reread = map.optional("reread", "", |at| at.text());
+    let lateness = map.optional("allowed_lateness", Seconds(2 * 86_400), |at| lateness(&at, context));
+    let rejects_max = map.optional("max_rejects", 0.001, |at| share(&at));
+    let history = map.optional("history_from", false, |at| history_from_beginning(&at));
     let silence = map.need("max_silence", "no activity for longer closes the gate, such as P1D; or none");
     let silence = silence.and_then(|at| silence_max(&at));
     let rules = map.need("rules", "what makes a record an activity");
-    let rules = rules.map(|at| rules_of(&at, silence.flatten(), history.unwrap_or_default()));
+    let rules = rules.map(|at| rules_of(&at, silence.flatten(), history.unwrap_or_default(), context));
     map.finish();
-    let (silence, rules) = (silence?, rules?);
-    if silence.is_none() && !retired? && history != Some(true) {
-        at.warning("is live and has max_silence: none, so that a broken feed looks like customers who have gone");
+    let ((), silence, rules, retired) = (format?, silence?, rules?, retired?);
+    if !retired {
+        judgement::of_silence(at, silence, &rules);
     }
     Some(Draft {
         key: key.to_owned(),
@@ -142,7 +135,7 @@ fn source(key: &str, at: &At<'_>, context: &Context) -> Option<Draft> {
         lowercase: lowercase?,
         time: time?,
         zone: zone?,
-        retired: retired?,
+        retired,
         reread: reread?.to_owned(),
         allowed_lateness: lateness?,
         rejects_max: rejects_max?,
@@ -150,48 +143,62 @@ fn source(key: &str, at: &At<'_>, context: &Context) -> Option<Draft> {
     })
 }
 
+fn format(at: &At<'_>) -> Option<()> {
+    match at.text()? {
+        "json" => return Some(()),
+        "cloudevents" | "avro" => {
+            at.error(format!("is '{}', which is not supported yet by this version; only json is", at.shown()));
+        }
+        _ => at.error(format!("is '{}', and must be json", at.shown())),
+    }
+    None
+}
+
 fn lateness(at: &At<'_>, context: &Context) -> Option<Seconds> {
     let lateness = at.duration()?;
     if lateness < LATENESS_MIN && !context.short_periods {
-        at.error(format!("is {lateness}, and must be at least {LATENESS_MIN} (or set short_periods: true)"));
+        at.error(format!("is '{}', and must be at least {LATENESS_MIN} (or set short_periods: true)", at.shown()));
         return None;
     }
     Some(lateness)
 }
 
 fn share(at: &At<'_>) -> Option<f64> {
-    let text = at.text()?;
-    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let percent = at.text()?.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     let share = percent.filter(|percent| (0.0..=100.0).contains(percent)).map(|percent| percent / 100.0);
     if share.is_none() {
-        at.error(format!("is '{text}', and must be a percentage from 0% to 100%"));
+        at.error(format!("is '{}', and must be a percentage from 0% to 100%, such as 0.1%", at.shown()));
     }
     share
 }
 
 fn history_from_beginning(at: &At<'_>) -> Option<bool> {
-    match at.text()? {
-        "beginning" => Some(true),
-        other => {
-            at.error(format!("is '{other}'; say beginning, or leave it out for what the topic can still show"));
-            None
-        }
+    if at.text()? == "beginning" {
+        return Some(true);
     }
+    at.error(format!("is '{}'; say beginning, or leave it out for what the topic can still show", at.shown()));
+    None
 }
 
 fn silence_max(at: &At<'_>) -> Option<Option<Seconds>> {
-    match at.text()? {
-        "none" => Some(None),
-        _ => at.duration().map(Some),
-    }
+    if at.text()? == "none" { Some(None) } else { at.duration().map(Some) }
 }
 
-fn topics(at: &At<'_>) -> Vec<TopicPattern> {
-    let list = at.list();
-    if list.is_empty() {
-        at.error("must be a list of at least one topic");
+fn topics<'n>(at: &At<'n>, context: &Context) -> Vec<(TopicPattern, At<'n>)> {
+    let mut topics: Vec<(TopicPattern, At<'n>)> = Vec::new();
+    for at in at.list("topic") {
+        let Some(topic) = topic_pattern(&at) else { continue };
+        if let Some(own) = context.own_topics.iter().find(|own| topic.matches(own)) {
+            at.error(format!("is '{}', which reads our own topic {own}", at.shown()));
+        } else if let Some((name, target)) = context.command_topics.iter().find(|(name, _)| topic.matches(name)) {
+            at.error(format!("is '{}', which reads {name}, to which target '{target}' has its commands", at.shown()));
+        } else if topics.iter().any(|(other, _)| other.as_written() == topic.as_written()) {
+            at.error(format!("names '{}' twice", at.shown()));
+        } else {
+            topics.push((topic, at));
+        }
     }
-    list.iter().filter_map(topic_pattern).collect()
+    topics
 }
 
 fn topic_pattern(at: &At<'_>) -> Option<TopicPattern> {
@@ -202,7 +209,10 @@ fn topic_pattern(at: &At<'_>) -> Option<TopicPattern> {
     match regex::Regex::new(text) {
         Ok(regex) => Some(TopicPattern::Regex(regex)),
         Err(error) => {
-            at.error(format!("is no regular expression: {}", error.to_string().replace('\n', " ")));
+            let error = error.to_string();
+            // The last line says it; those before draw it.
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            at.error(format!("is '{}', which is no regular expression: {why}", at.shown()));
             None
         }
     }
@@ -212,7 +222,7 @@ pub(super) fn topic_name(at: &At<'_>) -> Option<String> {
     let name = at.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 249 || !name.chars().all(legal) || matches!(name, "." | "..") {
-        at.error(format!("is '{name}'; a topic's name is 1 to 249 letters, digits, '.', '_' or '-'"));
+        at.error(format!("is '{}', and a topic's name is 1 to 249 letters, digits, '.', '_' or '-'", at.shown()));
         return None;
     }
     Some(name.to_owned())
@@ -220,13 +230,13 @@ pub(super) fn topic_name(at: &At<'_>) -> Option<String> {
 
 fn customer_from(at: &At<'_>) -> Option<CustomerFrom> {
     let text = at.text()?;
-    match (text, text.split_once(':')) {
-        ("key", _) => Some(CustomerFrom::Key),
-        (_, Some(("key", place))) => pointer(at, place).map(CustomerFrom::KeyPointer),
-        (_, Some(("header", name))) if !name.is_empty() => Some(CustomerFrom::Header(name.to_owned())),
+    match text.split_once(':') {
+        Some(("key", place)) if place.starts_with('/') => pointer(at, place).map(CustomerFrom::KeyPointer),
+        Some(("header", name)) if !name.is_empty() => Some(CustomerFrom::Header(name.to_owned())),
+        _ if text == "key" => Some(CustomerFrom::Key),
         _ if text.starts_with('/') => pointer(at, text).map(CustomerFrom::Value),
         _ => {
-            at.error(format!("is '{text}', and must be /pointer, key, key:/pointer or header:NAME"));
+            at.error(format!("is '{}', and must be /pointer, key, key:/pointer or header:NAME", at.shown()));
             None
         }
     }
@@ -236,65 +246,69 @@ fn time_from(at: &At<'_>) -> Option<TimeFrom> {
     match at.text()? {
         "record" => Some(TimeFrom::Record),
         text if text.starts_with('/') => pointer(at, text).map(TimeFrom::Value),
-        text => {
-            at.error(format!("is '{text}', and must be /pointer, or record for the record's own timestamp"));
+        _ => {
+            at.error(format!("is '{}', and must be /pointer, or record for the record's own timestamp", at.shown()));
             None
         }
     }
 }
 
-/// RFC 6901, with `*` for every element of an array.
+/// RFC 6901, with `*` for every element of an array. The text begins with `/`.
 fn pointer(at: &At<'_>, text: &str) -> Option<Pointer> {
     let mut steps = Vec::new();
-    for step in text.strip_prefix('/')?.split('/') {
+    for step in text.split('/').skip(1) {
         if step.replace("~0", "").replace("~1", "").contains('~') {
-            at.error(format!("is '{text}', in which '~' stands neither before 0 nor before 1 (RFC 6901)"));
+            at.error(format!("has the pointer '{text}', in which '~' stands neither before 0 nor before 1 (RFC 6901)"));
             return None;
         }
         let member = || Step::Member(step.replace("~1", "/").replace("~0", "~"));
         steps.push(if step == "*" { Step::Each } else { member() });
     }
-    if steps.iter().filter(|step| **step == Step::Each).count() > EACH_MAX {
-        at.error(format!("is '{text}', which steps through more than {EACH_MAX} arrays"));
+    if steps.iter().filter(|step| **step == Step::Each).count() > POINTER_EACH_MAX {
+        at.error(format!("has the pointer '{text}', which steps through more than {POINTER_EACH_MAX} arrays"));
         return None;
     }
     Some(Pointer(steps))
 }
 
-fn rules_of(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool) -> Vec<RuleDraft> {
-    let list = at.list();
-    if list.is_empty() {
-        at.error("must be a list of at least one rule");
-    }
-    list.iter().filter_map(|at| rule(at, silence, from_beginning)).collect()
+fn rules_of(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool, context: &Context) -> Vec<RuleDraft> {
+    at.list("rule").iter().filter_map(|at| rule(at, silence, from_beginning, context)).collect()
 }
 
-fn rule(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool) -> Option<RuleDraft> {
+fn rule(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool, context: &Context) -> Option<RuleDraft> {
     let mut map = at.map()?;
-    map.not_supported_yet(&["attribute", "consent", "erasure", "hold", "unhold"]);
-    let when = map.get("when").map(|at| conditions(&at)).unwrap_or_default();
-    let unless = map.get("unless").map(|at| conditions(&at)).unwrap_or_default();
-    let time = map.get("time").map_or(Some(None), |at| time_from(&at).map(Some));
-    let silence = map.get("max_silence").map_or(Some(silence), |at| silence_max(&at));
-    let history = map.get("history_from").map_or(Some(from_beginning), |at| history_from_beginning(&at));
-    let kind = map.need("activity", "the kind of activity it makes").and_then(|at| name(&at));
+    const NOT_YET: &[&str] = &["attribute", "consent", "erasure", "hold", "unhold"];
+    map.not_supported_yet(NOT_YET);
+    let when = map.optional("when", Vec::new(), |at| conditions(&at));
+    let unless = map.optional("unless", Vec::new(), |at| conditions(&at));
+    let time = map.optional("time", None, |at| time_from(&at).map(Some));
+    let silence = map.optional("max_silence", silence, |at| silence_max(&at));
+    let history = map.optional("history_from", from_beginning, |at| history_from_beginning(&at));
+    let needed = NOT_YET.iter().all(|name| at.node.member(name).is_none());
+    let kind = if needed { map.need("activity", "the kind of activity it makes") } else { map.get("activity") };
+    let kind = kind.and_then(|at| {
+        let kind = at.name()?;
+        if !context.counted.contains(kind.as_str()) && !context.counted.is_empty() {
+            let near = suggestion(&kind, context.counted.iter().copied());
+            at.warning(format!("is '{}', which no policy counts{near}", at.shown()));
+        }
+        Some(kind)
+    });
     map.finish();
-    Some(RuleDraft { when, unless, time: time?, kind: kind?, silence_max: silence?, history_from_beginning: history? })
+    Some(RuleDraft {
+        when: when?,
+        unless: unless?,
+        time: time?,
+        kind: kind?,
+        silence_max: silence?,
+        history_from_beginning: history?,
+    })
 }
 
-/// A name of the user's choice: a kind, a category.
-pub(super) fn name(at: &At<'_>) -> Option<String> {
-    let text = at.text()?;
-    let legal = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if text.is_empty() || text.len() > 100 || !text.chars().all(legal) {
-        at.error(format!("is '{text}'; a name is 1 to 100 letters, digits, '.', '_' or '-'"));
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn conditions(at: &At<'_>) -> Vec<Condition> {
-    at.named().iter().filter_map(|(key, at)| condition(&key.name, at)).collect()
+fn conditions(at: &At<'_>) -> Option<Vec<Condition>> {
+    let named = at.named("a map of conditions by JSON Pointer");
+    let read: Vec<_> = named.iter().map(|(key, at)| condition(&key.name, at)).collect();
+    read.into_iter().collect()
 }
 
 fn condition(field: &str, at: &At<'_>) -> Option<Condition> {
@@ -303,32 +317,32 @@ fn condition(field: &str, at: &At<'_>) -> Option<Condition> {
         return None;
     }
     let field = pointer(at, field)?;
-    let any_of: Option<Vec<_>> = at.list_or_one().iter().map(value).collect();
-    let any_of = any_of?;
-    if any_of.is_empty() {
-        at.error("is an empty list, which nothing matches");
-        return None;
+    let mut any_of = Vec::new();
+    for at in at.list_or_one("value") {
+        let value = literal(&at)?;
+        if any_of.contains(&value) {
+            at.error(format!("is '{}', which stands here twice", at.shown()));
+        }
+        any_of.push(value);
     }
-    Some(Condition { field, any_of })
+    (!any_of.is_empty()).then_some(Condition { field, any_of })
 }
 
 /// A literal, as JSON text; null is null or absent.
-fn value(at: &At<'_>) -> Option<Option<String>> {
+fn literal(at: &At<'_>) -> Option<Option<String>> {
     match &at.node.value {
         _ if at.node.is_null() => Some(None),
-        Value::Scalar { text, .. } => Some(Some(text.clone())),
-        _ => {
-            at.error("must be a value or a list of values");
-            None
+        // YAML writes these in three ways, JSON in one.
+        Value::Scalar(scalar)
+            if scalar.plain && matches!(scalar.text.as_str(), "True" | "TRUE" | "False" | "FALSE") =>
+        {
+            Some(Some(scalar.text.to_ascii_lowercase()))
         }
-    }
-}
-
-impl std::fmt::Display for TopicPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            TopicPattern::Name(name) => write!(f, "'{name}'"),
-            TopicPattern::Regex(regex) => write!(f, "'{regex}'"),
+        Value::Scalar(scalar) => Some(Some(scalar.text.clone())),
+        Value::Broken => None,
+        _ => {
+            at.error(format!("must be a value or a list of values, and is {}", at.node.kind()));
+            None
         }
     }
 }

@@ -1,0 +1,12 @@
+//! Section "Configuration": what is read, what is refused and in which words.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod accepted;
+mod environment;
+mod files;
+mod fingerprints;
+mod garbage;
+mod judgements;
+mod refused;
+mod shop;
