@@ -41,8 +41,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The place of the source that reads a topic; retired ones read none.
+    /// The place of the source that reads a topic; retired ones read none, and patterns never mean our
+    /// own topics or Kafka's.
     pub fn source_of_topic(&self, topic: &str) -> Option<usize> {
+        let own = topic.strip_prefix(&self.application).and_then(|rest| rest.strip_prefix('.'));
+        if topic.starts_with("__") || own.is_some_and(|name| OWN_TOPICS.contains(&name)) {
+            return None;
+        }
         let reads = |source: &Source| !source.retired && source.topics.iter().any(|pattern| pattern.matches(topic));
         self.sources.iter().position(reads)
     }

@@ -97,6 +97,15 @@ fn topics_are_names_and_patterns() {
 }
 
 #[test]
+fn a_pattern_never_means_our_own_topics_or_kafkas() {
+    let config = config_with(&[("[shop.orders]", "[^shop, ^__]")]);
+    for (topic, source) in [("shop.orders", Some(0)), ("shop.acks", None), ("shop.signals", None), ("__offsets", None)]
+    {
+        assert_eq!(config.source_of_topic(topic), source, "{topic}");
+    }
+}
+
+#[test]
 fn two_targets_may_share_a_topic() {
     let config = config_with(&[("topic: mail.commands", "topic: crm.commands")]);
     assert_eq!(config.rules.targets[0].topic, config.rules.targets[1].topic);

@@ -265,8 +265,14 @@ fn topics_of_sources_and_targets() {
         ),
         (
             "[shop.orders]",
-            "[^shop\\.]",
-            "shop.yaml:7:14: sources.orders.topics[0] is '^shop\\.', which reads our own topic shop.acks",
+            "[shop.acks]",
+            "shop.yaml:7:14: sources.orders.topics[0] is 'shop.acks', which is one of our own topics",
+        ),
+        (
+            "[shop.orders]",
+            "[^crm\\.]",
+            "shop.yaml:7:14: sources.orders.topics[0] is '^crm\\.', which reads crm.commands, to which target 'crm' has its \
+             commands",
         ),
         (
             "topic: crm.commands",

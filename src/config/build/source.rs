@@ -188,8 +188,8 @@ fn topics<'n>(at: &At<'n>, context: &Context) -> Vec<(TopicPattern, At<'n>)> {
     let mut topics: Vec<(TopicPattern, At<'n>)> = Vec::new();
     for at in at.list("topic") {
         let Some(topic) = topic_pattern(&at) else { continue };
-        if let Some(own) = context.own_topics.iter().find(|own| topic.matches(own)) {
-            at.error(format!("is '{}', which reads our own topic {own}", at.shown()));
+        if matches!(&topic, TopicPattern::Name(name) if context.own_topics.contains(name)) {
+            at.error(format!("is '{}', which is one of our own topics", at.shown()));
         } else if let Some((name, target)) = context.command_topics.iter().find(|(name, _)| topic.matches(name)) {
             at.error(format!("is '{}', which reads {name}, to which target '{target}' has its commands", at.shown()));
         } else if topics.iter().any(|(other, _)| other.as_written() == topic.as_written()) {
