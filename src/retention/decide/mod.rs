@@ -148,9 +148,7 @@ impl<'a> Judgement<'a> {
             if let Some(candidate) = self.candidate(policy) {
                 self.wake_for_candidate(&candidate, &mut wake);
             }
-            if let Some(end) = self.virtual_end_awaited(policy) {
-                wake.no_later_than(end);
-            }
+            self.wake_for_virtual_end(policy, &mut wake);
         }
         wake
     }

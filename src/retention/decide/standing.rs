@@ -275,10 +275,19 @@ impl<'a> Judgement<'a> {
         Some(end)
     }
 
-    /// A virtual end that another policy's leftovers wait for.
-    pub(super) fn virtual_end_awaited(&self, policy: PolicyIndex) -> Option<Timestamp> {
-        let awaited = self.record.courses.iter().any(|course| !course.left.is_empty());
-        let end = self.virtual_end(policy, self.start(policy)?)?;
-        (awaited && end > self.now()).then_some(end)
+    /// Another policy's leftovers may wait for the virtual end of this one, and for its proof.
+    pub(super) fn wake_for_virtual_end(&self, policy: PolicyIndex, wake: &mut Wake) {
+        if self.record.courses.iter().all(|course| course.left.is_empty()) {
+            return;
+        }
+        let Some(start) = self.start(policy) else { return };
+        match self.virtual_end(policy, start) {
+            Some(end) if end > self.now() => wake.no_later_than(end),
+            Some(_) if !self.finished(policy) => {
+                let last = self.policy(policy).stages.len() - 1;
+                wake.blocked.push((policy, self.deadline(policy, last, start)));
+            }
+            _ => {}
+        }
     }
 }
