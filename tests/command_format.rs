@@ -131,3 +131,35 @@ fn every_command_is_a_cloudevent() {
     without_id.as_object_mut().unwrap().remove("id");
     assert!(!validator.is_valid(&without_id));
 }
+
+#[test]
+fn every_command_is_of_its_published_schema() {
+    let schema: Value = serde_json::from_str(lapsed::wire::command::SCHEMA).unwrap();
+    jsonschema::draft202012::meta::validate(&schema).unwrap();
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let known = |members: &Value, of: &Value| members.as_object().unwrap().keys().all(|key| of.get(key).is_some());
+    for (command, resolution) in [anonymise(), warn(), recall()]
+        .iter()
+        .flat_map(|command| [Resolution::Day, Resolution::Second].map(|resolution| (command, resolution)))
+    {
+        let event = json_of(command, resolution);
+        let errors: Vec<_> = validator.iter_errors(&event).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(known(&event, &schema["properties"]), "{event}");
+        assert!(known(&event["data"], &schema["$defs"]["data"]["properties"]), "{event}");
+    }
+    for (place, value) in [
+        ("/id", json!("7")),
+        ("/type", json!("lapsed.command.warn.v1")),
+        ("/time", json!("yesterday")),
+        ("/data/command", json!("expire")),
+        ("/data/recalls", json!("00000000-0000-0000-0000-000000000abc")),
+        ("/data/attempt", json!(0)),
+        ("/data/since/date", json!("2024-02-30")),
+        ("/data/deadline", Value::Null),
+    ] {
+        let mut event = json_of(&anonymise(), Resolution::Day);
+        *event.pointer_mut(place).unwrap() = value;
+        assert!(!validator.is_valid(&event), "{place}");
+    }
+}

@@ -1,6 +1,6 @@
 //! `-c`: where the configuration is.
 
-use crate::config::{Environment, Loaded, load};
+use crate::config::{Environment, LoadErrors, Loaded, load};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -27,8 +27,16 @@ impl ConfigArgs {
         self.load_with(Environment::Leave)
     }
 
-    pub fn load_with(&self, environment: Environment) -> anyhow::Result<Loaded> {
+    fn load_with(&self, environment: Environment) -> anyhow::Result<Loaded> {
+        self.read(environment).map_err(|errors| anyhow::anyhow!("the configuration is wrong\n{errors}"))
+    }
+
+    /// Reads it, as of today.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    pub fn read(&self, environment: Environment) -> Result<Loaded, LoadErrors> {
         let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
-        Ok(load(&self.config, environment, today)?)
+        load(&self.config, environment, today)
     }
 }

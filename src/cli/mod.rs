@@ -7,6 +7,7 @@ mod demo_kafka;
 mod extract;
 mod records;
 mod run;
+mod schema;
 mod simulate;
 mod topics;
 
@@ -29,6 +30,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Extract(extract::ExtractArgs),
     Run(run::RunArgs),
+    Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
     Topics(topics::TopicsArgs),
 }
@@ -43,6 +45,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::demo(args),
         Command::Extract(args) => extract::extract(args),
         Command::Run(args) => run::run(args),
+        Command::Schema(args) => schema::schema(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Topics(args) => topics::topics(args),
     }

@@ -20,6 +20,9 @@ use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// JSON Schema of the file, for editors. What `load` says counts.
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// A checked configuration.
 #[derive(Clone)]
 pub struct Config {

@@ -7,6 +7,9 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use uuid::Uuid;
 
+/// JSON Schema of an acknowledgement.
+pub const SCHEMA: &str = include_str!("schema/acknowledgement.json");
+
 /// Why bytes are no acknowledgement. Never later either: the record is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AcknowledgementError {
@@ -113,6 +116,50 @@ mod tests {
         }
         for bytes in [&b"\xff"[..], b"", b"[]", b"{\"command\":1}"] {
             assert!(decode(bytes, Timestamp(0), Tz::UTC).is_err());
+        }
+    }
+
+    /// What the published schema lets through is read, and what it refuses would have to be guessed.
+    #[test]
+    fn the_schema_agrees() {
+        let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+        jsonschema::draft202012::meta::validate(&schema).unwrap();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let base =
+            serde_json::json!({"command": ID, "attempt": 1, "customer": "4711", "target": "crm", "result": "done"});
+        for (member, value, good) in [
+            ("more", r#""x""#, true),
+            ("customer", "4711", true),
+            ("customer", r#""""#, false),
+            ("customer", "null", false),
+            ("attempt", "0", false),
+            ("attempt", "-1", false),
+            ("attempt", "4294967296", false),
+            ("attempt", r#""1""#, false),
+            ("command", r#""7""#, false),
+            ("target", "null", false),
+            ("result", r#""failed""#, true),
+            ("result", r#""ok""#, false),
+            ("result", r#""retained""#, false),
+            ("reason", "null", true),
+            ("until", "null", true),
+            ("time", "null", true),
+            ("time", r#""2026-03-05T08:00:00+01:00""#, true),
+            ("time", r#""2026-03-05""#, false),
+        ] {
+            let mut document = base.clone();
+            document[member] = serde_json::from_str(value).unwrap();
+            let read = decode(document.to_string().as_bytes(), Timestamp(7), Tz::UTC);
+            assert_eq!((read.is_ok(), validator.is_valid(&document)), (good, good), "{member}: {value}");
+        }
+        for (until, good) in
+            [("2030-01-01", true), ("2030-01-01T00:00:00Z", true), ("soon", false), ("2030-02-30", false)]
+        {
+            let mut document = base.clone();
+            document["result"] = "retained".into();
+            document["until"] = until.into();
+            let read = decode(document.to_string().as_bytes(), Timestamp(7), Tz::UTC);
+            assert_eq!((read.is_ok(), validator.is_valid(&document)), (good, good), "{until}");
         }
     }
 }

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 /// Value of the record header `content-type`.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+/// JSON Schema of the whole event; [`DATA_SCHEMA`] is in it.
+pub const SCHEMA: &str = include_str!("schema/command.json");
 /// JSON Schema of `data`.
 pub const DATA_SCHEMA: &str = "urn:lapsed:schema:command:v1";
 

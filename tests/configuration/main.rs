@@ -8,5 +8,8 @@ mod files;
 mod fingerprints;
 mod garbage;
 mod judgements;
+mod reference;
 mod refused;
+mod schema;
 mod shop;
+mod yaml;

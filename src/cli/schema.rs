@@ -1,0 +1,37 @@
+//! `lapsed schema`: the contracts, for editors and for those who write targets.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Print a JSON Schema (draft 2020-12)
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+    lapsed schema config > lapsed.schema.json         completion and checks in editors; first line of lapsed.yaml:
+                                                      # yaml-language-server: $schema=lapsed.schema.json
+    lapsed schema command                             what a target reads
+    lapsed schema acknowledgement                     what a target answers")]
+pub struct SchemaArgs {
+    /// What it describes
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Of {
+    /// The configuration file
+    Config,
+    /// A command, as a CloudEvent on a target's topic
+    Command,
+    /// A target's answer, on the application's acks topic
+    Acknowledgement,
+}
+
+pub fn schema(args: SchemaArgs) -> anyhow::Result<ExitCode> {
+    let schema = match args.of {
+        Of::Config => crate::config::SCHEMA,
+        Of::Command => crate::wire::command::SCHEMA,
+        Of::Acknowledgement => crate::wire::acknowledgement::SCHEMA,
+    };
+    std::io::stdout().lock().write_all(schema.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
