@@ -8,6 +8,8 @@ use std::process::ExitCode;
 /// Check a configuration: errors would stop `run`, warnings are worth a second look
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
+Examples:
+
     lapsed check -c lapsed.yaml                       before every deployment
     lapsed check -c config/ --no-environment          in CI, where no secret is at hand
 

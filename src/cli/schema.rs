@@ -6,10 +6,13 @@ use std::process::ExitCode;
 /// Print a JSON Schema (draft 2020-12)
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-    lapsed schema config > lapsed.schema.json         completion and checks in editors; first line of lapsed.yaml:
-                                                      # yaml-language-server: $schema=lapsed.schema.json
-    lapsed schema command                             what a target reads
-    lapsed schema acknowledgement                     what a target answers")]
+Completion and checks in editors:
+
+    lapsed schema config > lapsed.schema.json
+
+and as the first line of lapsed.yaml:
+
+    # yaml-language-server: $schema=lapsed.schema.json")]
 pub struct SchemaArgs {
     /// What it describes
     #[arg(value_enum)]
