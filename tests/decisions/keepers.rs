@@ -81,3 +81,22 @@ fn a_policy_that_begins_to_keep_a_category_recalls_its_removal() {
             ],
         );
 }
+
+#[test]
+fn a_policy_that_starts_over_keeps_again_from_that_moment() {
+    // b was through with the customer; a visit brings it back while a's warning stands.
+    Story::new(&["a: email; purchase; P23M warn mailing, P24M expire crm", "b: email; login; P1M expire crm"])
+        .active("login", "2024-02-01")
+        .active("purchase", "2024-02-29")
+        .active("login", "2026-02-10T09:00:00")
+        .expect(
+            "2026-04-01",
+            &[
+                "2024-03-04T00:00:00 b expire crm [] kept [email by a]",
+                "2026-02-01T00:00:00 a warn mailing [email]",
+                "2026-02-10T09:00:00 a recall mailing [email]",
+                "2026-03-03T00:00:00 a expire crm [] kept [email by b]",
+                "2026-03-13T00:00:00 b expire crm [email]",
+            ],
+        );
+}

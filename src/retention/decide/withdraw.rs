@@ -6,28 +6,45 @@ use crate::retention::customer::{Course, Recalled, Reply, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 impl Judgement<'_> {
+    /// First every policy that starts over does, for from then on it keeps its categories again; only then
+    /// can be seen which other commands have lost their ground.
     pub(super) fn withdraw(&mut self) {
         for place in 0..self.record.courses.len() {
-            let policy = self.rules().policy_by_key(&self.record.courses[place].policy);
-            let starts_over = policy.is_some_and(|policy| self.starts_over(policy, &self.record.courses[place]));
-            let course = &self.record.courses[place];
-            let recalled: Vec<usize> = (0..course.sent.len())
-                .filter(|&sent| {
-                    let gone = starts_over || self.ground_is_gone(policy, course, &course.sent[sent]);
-                    gone && self.can_be_recalled(policy, course, &course.sent[sent])
-                })
-                .collect();
-            self.recall(place, &recalled);
-            let course = &mut self.record.courses[place];
-            if starts_over {
-                course.sent.clear();
-                course.left.clear();
-                course.since = None;
-            }
-            if starts_over || !recalled.is_empty() {
-                course.round += 1;
-            }
+            self.start_over(place);
         }
+        for place in 0..self.record.courses.len() {
+            let course = &self.record.courses[place];
+            let policy = self.rules().policy_by_key(&course.policy);
+            let gone = self.places_to_recall(policy, course, |sent| self.ground_is_gone(policy, course, sent));
+            self.recall(place, &gone);
+            self.record.courses[place].round += u32::from(!gone.is_empty());
+        }
+    }
+
+    fn start_over(&mut self, place: usize) {
+        let course = &self.record.courses[place];
+        let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
+        if !self.starts_over(policy, course) {
+            return;
+        }
+        let standing = self.places_to_recall(Some(policy), course, |_| true);
+        self.recall(place, &standing);
+        let course = &mut self.record.courses[place];
+        course.sent.clear();
+        course.left.clear();
+        course.since = None;
+        course.round += 1;
+    }
+
+    fn places_to_recall(
+        &self,
+        policy: Option<PolicyIndex>,
+        course: &Course,
+        is_gone: impl Fn(&Sent) -> bool,
+    ) -> Vec<usize> {
+        let sent = course.sent.iter().enumerate();
+        let gone = sent.filter(|(_, sent)| is_gone(sent) && self.can_be_recalled(policy, course, sent));
+        gone.map(|(place, _)| place).collect()
     }
 
     /// Activity later than the starting point of what was sent starts the policy over, however late it
