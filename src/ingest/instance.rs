@@ -314,6 +314,11 @@ impl Instance {
         }
     }
 
+    /// The next offset that is expected of a partition.
+    pub fn next_offset(&self, slot: Slot) -> Option<i64> {
+        self.partitions.get(slot.0)?.as_ref().map(Partition::position)
+    }
+
     /// The high watermark of a partition was `end` when it was asked for, after `at`, by a
     /// `read_uncommitted` client.
     pub fn watermark(&mut self, slot: Slot, at: Timestamp, end: i64) {

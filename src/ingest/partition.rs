@@ -62,8 +62,12 @@ impl Partition {
         self.now.position = self.now.position.max(position);
     }
 
-    /// The partition ended at `end`, asked after `at`.
+    /// The partition ended at `end`, asked after `at`, which is later than the marks before. Those that lie
+    /// no nearer say less, and where a log was cut off they would never be reached.
     pub fn mark(&mut self, at: Timestamp, end: i64) {
+        while self.marks.back().is_some_and(|mark| mark.end >= end) {
+            self.marks.pop_back();
+        }
         if self.marks.len() < MARKS_MAX {
             self.marks.push_back(Mark { at, end });
         }
@@ -91,6 +95,11 @@ impl Partition {
         if has_reached_checkpoint { self.at_checkpoint } else { self.settled }
     }
 
+    /// The next offset to read.
+    pub fn position(&self) -> i64 {
+        self.now.position
+    }
+
     /// The offset to commit, if there is something new.
     pub fn to_commit(&self) -> Option<i64> {
         (self.committed != Some(self.settled.position)).then_some(self.settled.position)
@@ -103,5 +112,35 @@ impl Partition {
 
     pub fn committed(&mut self, offset: i64) {
         self.committed = Some(offset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_moment_that_was_reached_counts() {
+        // Marks, a position, and up to when that has read.
+        let cases = [
+            (vec![], 5, None),
+            (vec![(1, 6)], 5, None),
+            (vec![(1, 5)], 5, Some(1)),
+            (vec![(1, 5), (2, 6), (3, 9)], 7, Some(2)),
+            (vec![(1, 5), (2, 5), (3, 5)], 5, Some(3)),
+            (vec![(1, 900), (2, 5)], 5, Some(2)),
+            (vec![(1, 4), (2, 900), (3, 5)], 4, Some(1)),
+        ];
+        for (marks, position, expected) in cases {
+            let mut partition = Partition::new("events", 0, Some(0), 0, true);
+            marks.iter().for_each(|(at, end)| partition.mark(Timestamp(*at), *end));
+            partition.advance(position);
+            partition.pass_marks();
+            partition.pass_checkpoint();
+            assert_eq!(partition.handed_over(true).read_to, expected.map(Timestamp), "{marks:?}");
+        }
+        let mut partition = Partition::new("events", 0, Some(0), 0, true);
+        (0..1000).for_each(|at| partition.mark(Timestamp(at), at + 10));
+        assert_eq!(partition.marks.len(), MARKS_MAX);
     }
 }

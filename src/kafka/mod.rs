@@ -2,10 +2,12 @@
 //!
 //! * [`clients`]: consumers and producers with the properties that the promises need
 //! * [`transaction`]: one transaction after another, and what became of each
+//! * [`offsets`]: where partitions begin and end
 //! * [`restore`]: a partition read to its end, for good
 //! * [`topics`]: the topics that are needed, and what is there
 
 pub mod clients;
+pub mod offsets;
 pub mod restore;
 pub mod topics;
 pub mod transaction;

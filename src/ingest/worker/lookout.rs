@@ -1,0 +1,87 @@
+//! Asks the brokers for topics and ends, on a thread of its own, so that the hot one never waits.
+
+use super::membership::Name;
+use super::{locked, wall_ms};
+use crate::kafka::offsets::{End, Offsets, ends};
+use crate::retention::calendar::Timestamp;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How often it asks.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many answers may wait for the loop; beyond that they are dropped, and asked for again.
+const SIGHTS_MAX: usize = 16;
+
+/// What was seen. Both were asked for after the instant.
+pub enum Sight {
+    /// All topics with their partition counts.
+    Topics(Timestamp, Vec<(String, u32)>),
+    /// High watermarks.
+    Ends(Timestamp, Offsets),
+}
+
+/// The loop's end of it; the thread ends with it.
+pub struct Lookout {
+    watched: Arc<Mutex<Vec<Name>>>,
+    sights: Receiver<Sight>,
+}
+
+impl Lookout {
+    /// `reader` must be a `read_uncommitted` one: another is told of the last stable offset, which hides
+    /// an open transaction.
+    pub fn begin(reader: BaseConsumer) -> std::io::Result<Lookout> {
+        let (sender, sights) = sync_channel(SIGHTS_MAX);
+        let watched = Arc::new(Mutex::new(Vec::new()));
+        let lookout = Lookout { watched: watched.clone(), sights };
+        std::thread::Builder::new()
+            .name("ingest-lookout".to_owned())
+            .spawn(move || look_again_and_again(&reader, &watched, &sender))?;
+        Ok(lookout)
+    }
+
+    /// Which partitions' ends are asked for.
+    pub fn watch(&self, partitions: Vec<Name>) {
+        *locked(&self.watched) = partitions;
+    }
+
+    pub fn next(&self) -> Option<Sight> {
+        self.sights.try_recv().ok()
+    }
+}
+
+fn look_again_and_again(reader: &BaseConsumer, watched: &Mutex<Vec<Name>>, sights: &SyncSender<Sight>) {
+    loop {
+        let begun = Instant::now();
+        let watched = locked(watched).clone();
+        let topics = look_at_topics(reader);
+        let ends = look_at_ends(reader, &watched);
+        for sight in [topics, ends] {
+            match sight.map(|sight| sights.try_send(sight)) {
+                Ok(Ok(()) | Err(TrySendError::Full(_))) => {}
+                Ok(Err(TrySendError::Disconnected(_))) => return,
+                Err(error) => tracing::warn!(%error, "the brokers did not say where partitions end; the gate waits"),
+            }
+        }
+        std::thread::sleep(INTERVAL.saturating_sub(begun.elapsed()));
+    }
+}
+
+fn look_at_topics(reader: &BaseConsumer) -> KafkaResult<Sight> {
+    // First the moment, then the question: what is made or appended in between is beyond the answer.
+    let at = Timestamp::from_millis_floor(wall_ms());
+    let metadata = reader.fetch_metadata(None, PATIENCE)?;
+    let there = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    let count = |topic: &rdkafka::metadata::MetadataTopic| u32::try_from(topic.partitions().len()).unwrap_or(0);
+    Ok(Sight::Topics(at, there.map(|topic| (topic.name().to_owned(), count(topic))).collect()))
+}
+
+fn look_at_ends(reader: &BaseConsumer, watched: &[Name]) -> KafkaResult<Sight> {
+    let at = Timestamp::from_millis_floor(wall_ms());
+    let partitions = watched.iter().map(|(topic, partition)| (topic.as_str(), *partition));
+    Ok(Sight::Ends(at, ends(reader, partitions, End::Last, PATIENCE)?))
+}
