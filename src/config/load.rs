@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub enum Environment {
     /// Take them from this process's environment and files.
     Resolve,
-    /// The same, but for secrets, which stand below `kafka` and `evidence`: those are left as they are,
+    /// The same, but for secrets, which stand below `kafka`, `evidence` and `http.tokens`: those are left as they are,
     /// and a fixed evidence key serves.
     Leave,
 }
@@ -159,7 +159,7 @@ fn merge(into: &mut Node, from: Node, path: &str, problems: &Problems) {
 }
 
 fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Problems) {
-    if environment == Environment::Leave && matches!(path, "kafka" | "evidence") {
+    if environment == Environment::Leave && matches!(path, "kafka" | "evidence" | "http.tokens") {
         return;
     }
     match &mut node.value {
