@@ -94,16 +94,13 @@ enum Event {
 impl ClientContext for Membership {}
 
 impl ConsumerContext for Membership {
-    /// Partitions come paused, at no real offset: they are read once their shard is restored.
+    /// Partitions are assigned by the loop, which looks up where they begin: at an offset that has been
+    /// trimmed librdkafka would give up the partition before it could be paused.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions: Vec<u32> =
             list.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();
         let outcome = match err {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => list
-                .set_all_offsets(Offset::Offset(0))
-                .and_then(|()| consumer.incremental_assign(list))
-                .and_then(|()| consumer.pause(list))
-                .map(|()| Event::Assigned(partitions)),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Ok(Event::Assigned(partitions)),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 // Lost or given up: the batch has not begun its transaction, so there is nothing to end.
                 consumer.incremental_unassign(list).map(|()| Event::Revoked(partitions))
@@ -230,12 +227,29 @@ impl TrackWorker {
         for event in self.consumer.context().take() {
             self.status.joined();
             match event {
-                Event::Assigned(partitions) => self.open(&partitions)?,
+                Event::Assigned(partitions) => {
+                    self.open(&partitions)?;
+                    self.take_over(&partitions)?;
+                }
                 Event::Revoked(partitions) => partitions.iter().for_each(|&partition| self.close(partition)),
                 Event::Failed(code) => return Err(KafkaError::Rebalance(code).into()),
             }
         }
         Ok(())
+    }
+
+    /// Tells librdkafka, which has waited for it, that these are read here; paused, until their shards
+    /// are restored.
+    fn take_over(&mut self, partitions: &[u32]) -> Result<(), TrackError> {
+        let offset = |partition: &u32| Some((*partition, self.slots.get(partition)?.committed));
+        let list = transaction::offsets(&self.names.signals, partitions.iter().filter_map(offset))?;
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            // Lost again meanwhile: the group will say who owns them.
+            tracing::warn!(%error, "shards could not be taken over");
+            partitions.iter().for_each(|&partition| self.close(partition));
+            return Ok(());
+        }
+        Ok(self.consumer.pause(&list)?)
     }
 
     fn close(&mut self, partition: u32) {
