@@ -130,6 +130,10 @@ impl TopicPattern {
     }
 }
 
+/// A source may have this many rules: what each of them saw is kept beside every committed offset, where
+/// there is little room.
+pub const RULES_MAX: usize = 80;
+
 /// A pointer may step through this many arrays with `*`.
 pub const POINTER_EACH_MAX: usize = 4;
 

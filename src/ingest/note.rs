@@ -13,8 +13,6 @@ use sha2::{Digest, Sha256};
 
 /// A broker's default for how long metadata may be (`offset.metadata.max.bytes`).
 pub const METADATA_BYTES_MAX: usize = 4096;
-/// With more rules than this the metadata of a source's partition might not hold their facts.
-pub const RULES_MAX: usize = 80;
 
 const FORMAT: u8 = 1;
 
@@ -64,7 +62,8 @@ pub enum NoteError {
 }
 
 impl Note {
-    /// ASCII of at most [`METADATA_BYTES_MAX`] bytes, as long as there are at most [`RULES_MAX`] rules.
+    /// ASCII of at most [`METADATA_BYTES_MAX`] bytes, as long as there are at most
+    /// [`RULES_MAX`](crate::config::RULES_MAX) rules.
     /// Where it would be longer, silences are joined, which errs late.
     pub fn encode(&self) -> String {
         let mut note = self.clone();
@@ -135,6 +134,7 @@ impl Note {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RULES_MAX;
     use crate::retention::progress::{Matched, Silence};
     use proptest::prelude::*;
 

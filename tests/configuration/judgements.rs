@@ -98,9 +98,9 @@ fn of_the_service() {
             "shop.yaml:4:17: evidence.key is shorter than 16 characters, so that it can be guessed; take 32 random ones",
         ),
         (
-            &[("time_zone:", "max_gate_lag: PT30S\ntime_zone:")],
-            "shop.yaml:2:15: max_gate_lag is less than a minute, and progress comes each ten seconds: the gate will \
-             seldom be open",
+            &[("time_zone:", "max_gate_lag: PT9S\ntime_zone:")],
+            "shop.yaml:2:15: max_gate_lag is less than ten seconds, and progress comes each second at most: the gate \
+             will seldom be open",
         ),
     ]);
 }

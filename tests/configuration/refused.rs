@@ -518,7 +518,14 @@ fn too_much_of_a_kind() {
     );
     let rules = (0..254).map(|n| format!("      - {{activity: k{n}}}\n")).collect::<String>();
     let errors = errors_with(&[("      - {when: {/op", &format!("{rules}      - {{when: {{/op"))]);
-    assert_eq!(errors, ["shop.yaml:1:1: has 256 kinds of activity; at most 255 can be told apart"]);
+    assert_eq!(
+        errors,
+        [
+            "shop.yaml:1:1: has 256 kinds of activity; at most 255 can be told apart",
+            "shop.yaml:13:7: sources.orders.rules has 255 rules; more than 80 could not be kept beside a committed \
+             offset",
+        ]
+    );
 }
 
 #[test]

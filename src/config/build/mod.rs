@@ -273,8 +273,8 @@ fn topics(at: &At<'_>) -> Option<Topics> {
 
 fn gate_lag_max(at: &At<'_>) -> Option<Seconds> {
     let lag = at.duration()?;
-    if lag < Seconds(60) {
-        at.warning("is less than a minute, and progress comes each ten seconds: the gate will seldom be open");
+    if lag < Seconds(10) {
+        at.warning("is less than ten seconds, and progress comes each second at most: the gate will seldom be open");
     }
     Some(lag)
 }

@@ -4,7 +4,8 @@ use super::{Context, fingerprint, judgement, kind_index};
 use crate::config::reader::{At, key_is_name, suggestion};
 use crate::config::tree::Value;
 use crate::config::{
-    Condition, CustomerFrom, LATENESS_MIN, POINTER_EACH_MAX, Pointer, Rule, Source, Step, TimeFrom, TopicPattern, Yield,
+    Condition, CustomerFrom, LATENESS_MIN, POINTER_EACH_MAX, Pointer, RULES_MAX, Rule, Source, Step, TimeFrom,
+    TopicPattern, Yield,
 };
 use crate::retention::calendar::{Resolution, Seconds};
 use crate::retention::policy::{Kind, RuleTrust, Trust};
@@ -272,7 +273,14 @@ fn pointer(at: &At<'_>, text: &str) -> Option<Pointer> {
 }
 
 fn rules_of(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool, context: &Context) -> Vec<RuleDraft> {
-    at.list("rule").iter().filter_map(|at| rule(at, silence, from_beginning, context)).collect()
+    let rules = at.list("rule");
+    if rules.len() > RULES_MAX {
+        at.error(format!(
+            "has {} rules; more than {RULES_MAX} could not be kept beside a committed offset",
+            rules.len()
+        ));
+    }
+    rules.iter().filter_map(|at| rule(at, silence, from_beginning, context)).collect()
 }
 
 fn rule(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool, context: &Context) -> Option<RuleDraft> {
