@@ -125,6 +125,12 @@ impl Service {
                     self.wind_up(1);
                     bail!("{why}");
                 }
+                // Asked to while this was waiting: some workers are quick.
+                Ok((name, Ok(()))) if self.stop.load(Ordering::Relaxed) => {
+                    tracing::info!(worker = name, "stopped");
+                    self.wind_up(1);
+                    return Ok(ExitCode::SUCCESS);
+                }
                 Ok((name, Ok(()))) => bail!("{name} ended without being asked to"),
                 Err(RecvTimeoutError::Disconnected) => bail!("all workers are gone"),
                 Err(RecvTimeoutError::Timeout) => {}
