@@ -202,6 +202,29 @@ fn a_restore_ends_behind_trailing_control_records() {
     assert!(restored(&empty, &stage.group, &stage.input).is_empty());
 }
 
+/// After an unknown outcome a shard is restored anew, by the same reader.
+#[test]
+fn what_was_restored_is_restored_again_in_full() {
+    let output = unique("again");
+    create_topic(&bootstrap(), &output, 1);
+    let producer: ThreadedProducer<_> = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    for key in ["a", "b"] {
+        producer.send(BaseRecord::to(&output).key(key).payload("v")).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+    let mut restorer = Restorer::new(&clients(), output).unwrap();
+    for round in 0..5 {
+        restorer.begin(0, 0, 2).unwrap();
+        let mut count = 0;
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while !restorer.is_idle() {
+            assert!(Instant::now() < deadline, "the restore hangs");
+            restorer.step(Duration::from_millis(200), |_| count += 1).unwrap();
+        }
+        assert_eq!(count, 2, "round {round}");
+    }
+}
+
 /// The commit's request or its answer is lost: the outcome is unknown, and one look at the committed
 /// offsets and the restored partition tells which it was.
 #[test]

@@ -1,10 +1,10 @@
 //! Offsets of many partitions at once, and where those begin and end.
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which end of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,33 @@ pub fn list<'p>(partitions: impl Iterator<Item = (&'p str, u32, Option<i64>)>) -
         list.add_partition_offset(topic, i32::try_from(partition).unwrap_or(i32::MAX), offset)?;
     }
     Ok(list)
+}
+
+/// How long one try of a seek may take.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries of a seek.
+const SEEK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Seeks partitions that were just assigned to the offsets at which they are to begin, again until their
+/// fetchers have begun. Where a partition was read before by the same consumer, this is what makes
+/// librdkafka forget its old position, which it would otherwise tell for some moments more.
+///
+/// # Errors
+/// When it could not be done within `patience`.
+pub fn seek<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+    patience: Duration,
+) -> KafkaResult<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let sought = consumer.seek_partitions(list.clone(), SEEK_TIMEOUT);
+        let outcome = sought.and_then(|list| list.elements().iter().try_for_each(|element| element.error()));
+        if outcome.is_ok() || Instant::now() > deadline {
+            return outcome;
+        }
+        std::thread::sleep(SEEK_PAUSE);
+    }
 }
 
 /// By topic and partition.

@@ -7,6 +7,7 @@
 //! the offset it began at if that is greater, has reached it.
 
 use super::clients::{Clients, Isolation};
+use super::offsets::seek;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -124,7 +125,8 @@ impl Restorer {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, i32::try_from(partition).unwrap_or(i32::MAX), Offset::Offset(low))?;
         self.consumer.incremental_assign(&list)?;
-        Ok(())
+        // It may have been restored here before: its old position must not end this restore.
+        Ok(seek(&self.consumer, &list, CALL_TIMEOUT)?)
     }
 
     /// Stops reading a partition.

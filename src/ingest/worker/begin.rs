@@ -3,7 +3,7 @@
 use super::membership::Name;
 use super::{CALL_TIMEOUT, IngestError, IngestWorker, wall_ms};
 use crate::ingest::facts::{Committed, Look, Start};
-use crate::kafka::offsets::{End, Offsets, ends, list};
+use crate::kafka::offsets::{End, Offsets, ends, list, seek};
 use crate::retention::calendar::Timestamp;
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
@@ -77,6 +77,22 @@ impl IngestWorker {
         if waiting.is_empty() { Ok(()) } else { self.begin_all(&waiting, stop) }
     }
 
+    /// Has partitions read anew that are this instance's already. Their old positions are forgotten before
+    /// anybody asks for them: they would say that what is to be read again has been read.
+    pub(super) fn begin_again(&mut self, partitions: &[Name], stop: &AtomicBool) -> Result<(), IngestError> {
+        self.begin_all(partitions, stop)?;
+        let next = |(topic, partition): &Name| {
+            let slot = self.instance.slot(topic, *partition)?;
+            self.instance.next_offset(slot)
+        };
+        let begun: Vec<_> = partitions.iter().filter_map(|name| Some((name, next(name)?))).collect();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let list = list(begun.iter().map(|(name, offset)| (name.0.as_str(), name.1, Some(*offset))))?;
+        Ok(seek(&self.consumer, &list, CALL_TIMEOUT)?)
+    }
+
     /// Gives partitions back to librdkafka, to be assigned anew.
     pub(super) fn give_back(&mut self, partitions: &[Name]) -> Result<(), IngestError> {
         let names = partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition, None));
@@ -98,7 +114,7 @@ impl IngestWorker {
         let lost: Vec<Name> = names.iter().filter(is_lost).cloned().collect();
         tracing::warn!(partitions = ?lost, "records are gone before they were read");
         self.give_back(&lost)?;
-        self.begin_all(&lost, stop)
+        self.begin_again(&lost, stop)
     }
 
     /// Asks until the brokers answer: without knowing where to begin nothing may be read. `None`: asked to

@@ -333,7 +333,7 @@ impl IngestWorker {
         self.reading = false;
         // Which topics are read is decided anew with the next look at them.
         self.subscribed.clear();
-        self.begin_all(&partitions, stop)
+        self.begin_again(&partitions, stop)
     }
 }
 
