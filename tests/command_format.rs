@@ -5,7 +5,7 @@
 use chrono_tz::Tz;
 use lapsed::retention::calendar::{Resolution, Seconds, Timestamp};
 use lapsed::retention::command::{Cause, Command, Kept, Next, Since, Verb};
-use lapsed::retention::policy::{Action, Rulebook, Target, TargetIndex};
+use lapsed::retention::policy::{Action, Forget, Rulebook, Target, TargetIndex};
 use lapsed::wire::command::encode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,6 +29,10 @@ fn rules(resolution: Resolution) -> Rulebook {
         }],
         sources: Vec::new(),
         policies: Vec::new(),
+        floors: Vec::new(),
+        hold_sources: Vec::new(),
+        window: None,
+        forget: Forget::default(),
         gate_lag_max: Seconds(900),
     }
 }

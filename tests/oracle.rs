@@ -9,8 +9,7 @@
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, TimeZone};
 use chrono_tz::Tz;
 use lapsed::config::{Config, Environment, load};
-use lapsed::retention::gate::KnownSince;
-use lapsed::simulated::offline::{Acknowledging, Arrival, Offline};
+use lapsed::simulated::offline::{Acknowledging, Arrival, KnownSinces, Offline};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -287,7 +286,7 @@ fn found(config: &Config, zone: Tz, events: &[Event], until: i64) -> Vec<Line> {
         let at = rules.resolution.apply(lapsed::retention::calendar::Timestamp(event.happened), zone);
         Some((event.arrives * 1000, Arrival::Activity { customer: "4711".into(), kind, at }))
     });
-    let known = vec![KnownSince::Beginning; rules.policies.len()];
+    let known = KnownSinces::beginning(rules);
     let commands = Offline::new(rules.clone(), known, Acknowledging::AtOnce).run(arrivals, until * 1000);
     let ids: BTreeSet<_> = commands.iter().map(|(_, command)| command.id).collect();
     assert_eq!(ids.len(), commands.len(), "two decisions share an id");

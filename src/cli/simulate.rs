@@ -7,7 +7,7 @@ use crate::ingest::extract::{Extracted, Extractor, Outcome, Reason, RecordView};
 use crate::retention::calendar::{Timestamp, first_instant_of, local_date};
 use crate::retention::command::Command;
 use crate::retention::gate::KnownSince;
-use crate::simulated::offline::{Acknowledging, Arrival, Offline};
+use crate::simulated::offline::{Acknowledging, Arrival, KnownSinces, Offline};
 use crate::wire;
 use chrono::{Datelike, NaiveDate};
 use std::collections::{BTreeMap, HashMap};
@@ -74,7 +74,7 @@ struct Input<'c> {
 struct Told {
     arrivals: Vec<(i64, Arrival)>,
     rejects: Vec<(usize, String)>,
-    known_since: Vec<KnownSince>,
+    known_since: KnownSinces,
     acknowledging: Acknowledging,
 }
 
@@ -112,7 +112,7 @@ impl<'c> Input<'c> {
         let mut told = Told {
             arrivals: Vec::new(),
             rejects: Vec::new(),
-            known_since: Vec::new(),
+            known_since: KnownSinces::beginning(&self.config.rules),
             acknowledging: Acknowledging::AtOnce,
         };
         let mut reader = Reader::new(self.config, from);
@@ -228,9 +228,9 @@ impl<'c> Reader<'c> {
         }
     }
 
-    fn known_since(&self) -> Vec<KnownSince> {
-        let policies = &self.config.rules.policies;
-        let Some(from) = self.from else { return vec![KnownSince::Beginning; policies.len()] };
+    fn known_since(&self) -> KnownSinces {
+        let rules = &self.config.rules;
+        let Some(from) = self.from else { return KnownSinces::beginning(rules) };
         let of_rule = |(source, rule): &(crate::retention::policy::SourceIndex, u16)| {
             let place = usize::from(source.0);
             let trust = &self.config.rules.sources[place];
@@ -242,8 +242,13 @@ impl<'c> Reader<'c> {
             let shown = partitions.map(|(_, (_, shows))| *shows).max();
             KnownSince::At(shown.map_or(from, |shown| shown + trust.allowed_lateness))
         };
-        let of_policy = |policy: &crate::retention::policy::Policy| policy.history_rules.iter().map(of_rule).max();
-        policies.iter().map(|policy| of_policy(policy).unwrap_or(KnownSince::Beginning)).collect()
+        let of_rules = |rules: &[(crate::retention::policy::SourceIndex, u16)]| {
+            rules.iter().map(of_rule).max().unwrap_or(KnownSince::Beginning)
+        };
+        KnownSinces {
+            policies: rules.policies.iter().map(|policy| of_rules(&policy.history_rules)).collect(),
+            floors: rules.floors.iter().map(|floor| of_rules(&floor.history_rules)).collect(),
+        }
     }
 }
 

@@ -12,8 +12,9 @@ mod tree;
 pub use load::{Environment, LoadErrors, Loaded, load};
 pub use reader::Problem;
 
-use crate::retention::calendar::Seconds;
+use crate::retention::calendar::{Period, Seconds};
 use crate::retention::policy::Rulebook;
+use crate::retention::pseudonym::PseudonymKey;
 use crate::wire::progress::ConfigHash;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -33,6 +34,9 @@ pub struct Config {
     pub kafka: BTreeMap<String, String>,
     pub http: Http,
     pub topics: Topics,
+    pub evidence: Evidence,
+    /// What people read instead of names, by language and name.
+    pub labels: BTreeMap<String, BTreeMap<String, String>>,
     /// In the order of [`Rulebook::sources`].
     pub sources: Vec<Source>,
     /// In the order of [`Rulebook::policies`].
@@ -59,13 +63,15 @@ impl Config {
 /// Shows the names of `kafka`'s properties, for their values may be secrets.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { application, zone, kafka, http, topics, sources, texts, rules, hash } = self;
+        let Config { application, zone, kafka, http, topics, evidence, labels, sources, texts, rules, hash } = self;
         f.debug_struct("Config")
             .field("application", application)
             .field("zone", zone)
             .field("kafka", &kafka.keys())
             .field("http", http)
             .field("topics", topics)
+            .field("evidence", evidence)
+            .field("labels", labels)
             .field("sources", sources)
             .field("texts", texts)
             .field("rules", rules)
@@ -89,11 +95,20 @@ pub struct Topics {
     pub replication_factor: u16,
 }
 
+/// What proves what was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// How long it is kept.
+    pub keep: Period,
+    pub pseudonyms: PseudonymKey,
+}
+
 /// A source of records, as ingest reads it. Its lateness, silence and history are in
 /// [`Rulebook::sources`] at the same place.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub key: String,
+    pub format: Format,
     pub topics: Vec<TopicPattern>,
     pub customer: CustomerFrom,
     pub lowercase: bool,
@@ -105,6 +120,16 @@ pub struct Source {
     /// Hash over all that decides what the source's records mean: format, customer, time, rules, zones,
     /// `lowercase`, resolution, `reread`. First 8 bytes of SHA-256.
     pub reading: u64,
+}
+
+/// How a source's records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Json,
+    /// CloudEvents 1.0 of the Kafka protocol binding, in structured or binary mode; pointers address the
+    /// structured form in either.
+    CloudEvents,
 }
 
 #[derive(Clone, Debug)]
@@ -198,6 +223,28 @@ pub struct Condition {
 pub enum Yield {
     /// An activity of the kind at this place in [`Rulebook::kinds`].
     Activity(crate::retention::activity::KindIndex),
+    /// By name of the consent: true or false.
+    Consent(Vec<(String, Told)>),
+    Hold {
+        id: Told,
+        reason: Option<Told>,
+        until: Option<Told>,
+        /// `None`: all; ordered, each once.
+        policies: Option<Vec<String>>,
+    },
+    Unhold {
+        id: Told,
+    },
+    Erasure,
+    /// By name of the attribute.
+    Attribute(Vec<(String, Told)>),
+}
+
+/// What a rule says, or where the record says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Literal(String),
+    Field(Pointer),
 }
 
 /// What people read of a policy, and what decides nothing.

@@ -466,7 +466,7 @@ impl RulePlan {
             TimeFrom::Record => TimePlan::Record,
             TimeFrom::Value(pointer) => TimePlan::Value(Places::new(plan, pointer)),
         };
-        let Yield::Activity(kind) = rule.yields;
+        let Yield::Activity(kind) = rule.yields else { unreachable!() };
         RulePlan { when, unless, time, own_time: rule.time.is_some(), kind }
     }
 

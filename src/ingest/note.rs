@@ -43,7 +43,7 @@ impl RuleTag {
     /// Of the rule at `place` of a source.
     pub fn of(source: &Source, place: usize, kinds: &[Kind]) -> RuleTag {
         let rule = &source.rules[place];
-        let crate::config::Yield::Activity(kind) = rule.yields;
+        let crate::config::Yield::Activity(kind) = rule.yields else { unreachable!() };
         let kind = &kinds[usize::from(kind.0)].name;
         let time = rule.time.as_ref().unwrap_or(&source.time);
         let text = format!("{:?} {kind} {:?} {:?} {time:?}", source.customer, rule.when, rule.unless);

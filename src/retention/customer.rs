@@ -1,15 +1,17 @@
-//! What has been sent about a customer, and what came back. Few customers have any of it: whoever is
-//! merely active has only [`LastSeen`](super::activity::LastSeen) times.
+//! What has been told and sent about a customer, and what came back. Few customers have any of it: whoever
+//! is merely active has only [`LastSeen`](super::activity::LastSeen) times.
 
 use super::calendar::Timestamp;
+use super::claims::Claims;
 use super::command::{Cause, Kept, Next, Since};
 use super::policy::StageId;
 use uuid::Uuid;
 
-/// The side of a customer's state that only commands give it. Default: nothing was ever sent.
+/// The side of a customer's state that is more than activity. Default: nothing was ever told or sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
-    /// Ordered by policy key; only policies that have sent something.
+    pub claims: Claims,
+    /// Ordered by policy key; only policies that have something to remember.
     pub courses: Vec<Course>,
     /// Recalls not answered yet, in the order they were decided.
     pub recalls: Vec<Recalled>,
@@ -17,7 +19,7 @@ pub struct Record {
 
 impl Record {
     pub fn is_empty(&self) -> bool {
-        self.courses.is_empty() && self.recalls.is_empty()
+        self.courses.is_empty() && self.recalls.is_empty() && self.claims.is_empty()
     }
 }
 
@@ -30,10 +32,32 @@ pub struct Course {
     pub round: u32,
     /// The starting point that what was sent rests on; `None` after a recall.
     pub since: Option<Timestamp>,
-    /// What was sent for this starting point, in the order it was sent.
+    /// What was sent for this starting point, in the order it was sent; and on requests, whatever came
+    /// after them.
     pub sent: Vec<Sent>,
     /// What the last removal left at a target because something else kept it there.
     pub left: Vec<Left>,
+    /// Requests up to here have been served; at day resolution a day's last second.
+    pub served: Option<Timestamp>,
+    /// When consent was withdrawn, at the configuration's resolution, if the policy covered the customer.
+    pub withdrawn: Option<Timestamp>,
+    /// The hold that was last seen to defer what is due.
+    pub deferred_by: Option<String>,
+}
+
+impl Course {
+    pub fn new(policy: &str) -> Course {
+        Course {
+            policy: policy.to_owned(),
+            round: 0,
+            since: None,
+            sent: Vec::new(),
+            left: Vec::new(),
+            served: None,
+            withdrawn: None,
+            deferred_by: None,
+        }
+    }
 }
 
 /// One command that left.
@@ -91,6 +115,19 @@ pub struct Left {
     pub target: String,
     pub stage: StageId,
     pub categories: Vec<String>,
+    /// The request on which it was left; `None`: by period.
+    pub request: Option<Request>,
+    /// The word of the request was recalled, so it must be given again, whatever keeps.
+    pub again: bool,
+}
+
+/// An erasure request, withdrawn consent or objection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// [`Cause::Withdrawn`] or [`Cause::ErasureRequest`].
+    pub cause: Cause,
+    /// At the configuration's resolution: at day resolution the last second of its day.
+    pub at: Timestamp,
 }
 
 /// A recalled command and the recall itself, until one of them is answered with `done`.

@@ -4,8 +4,10 @@
 //! * [`calendar`]: periods, deadlines, local days
 //! * [`almanac`]: deadlines looked up instead of computed
 //! * [`activity`]: kinds of activity, and when a customer was last seen doing each
+//! * [`claims`]: what is told beyond activity: consents, holds, attributes, erasure requests
 //! * [`policy`]: what was promised: policies, stages, targets
 //! * [`customer`]: what has been sent to whom, and what came back
+//! * [`pseudonym`]: what stands for a customer where their id must not
 //! * [`progress`]: facts about sources
 //! * [`gate`]: what progress proves
 //! * [`decide`]: what leaves now, and when to look again
@@ -14,9 +16,11 @@
 pub mod activity;
 pub mod almanac;
 pub mod calendar;
+pub mod claims;
 pub mod command;
 pub mod customer;
 pub mod decide;
 pub mod gate;
 pub mod policy;
 pub mod progress;
+pub mod pseudonym;

@@ -2,6 +2,7 @@
 
 use super::activity::{KindIndex, KindTag};
 use super::calendar::{CountedFrom, Period, Resolution, Seconds};
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 
 /// Everything of a configuration that deciding needs, checked: indices are in range, names unique.
@@ -24,6 +25,13 @@ pub struct Rulebook {
     pub sources: Vec<Trust>,
     /// Ordered by key.
     pub policies: Vec<Policy>,
+    /// Ordered by category, at most one each.
+    pub floors: Vec<Floor>,
+    /// Sources that place holds: everyone's commands depend on them. Retired ones left out.
+    pub hold_sources: Vec<SourceIndex>,
+    /// `None`: commands leave at any time.
+    pub window: Option<Window>,
+    pub forget: Forget,
     /// How far what progress proves may lie behind now (`max_gate_lag`).
     pub gate_lag_max: Seconds,
 }
@@ -48,6 +56,10 @@ pub struct PolicyIndex(pub u16);
 /// Place in [`Rulebook::sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceIndex(pub u16);
+
+/// Place in [`Rulebook::floors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FloorIndex(pub u16);
 
 /// A set of categories, as bits at their places in [`Rulebook::categories`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -126,13 +138,80 @@ pub struct Policy {
     /// At least one.
     pub stages: Vec<Stage>,
     pub mode: Mode,
-    /// The sources it depends on, retired ones left out.
+    /// Name of the consent it rests on: `false` ends it at once, `true` counts as an activity.
+    pub consent: Option<String>,
+    /// Attributes that must all match, as text; among the values `None`: not set. Empty: everyone.
+    pub applies_to: Vec<(String, Vec<Option<String>>)>,
+    pub brake: Brake,
+    /// The sources it depends on (that yield its kinds, its floors' kinds, its consent or attributes, or
+    /// holds), retired ones left out.
     pub sources: Vec<SourceIndex>,
     /// The largest of those sources' lateness.
     pub lateness: Seconds,
     /// Rules whose history bounds what is known for this policy: those that yield its kinds, retired
     /// sources' included: (source, rule in [`Trust::rules`]).
     pub history_rules: Vec<(SourceIndex, u16)>,
+}
+
+/// A statutory holding period of a category: nobody removes it earlier, not even on request (DIN 66398
+/// *Vorhaltefrist*).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Floor {
+    pub category: u8,
+    /// In the order of the configuration.
+    pub since_last: Vec<KindIndex>,
+    pub counted_from: CountedFrom,
+    pub keep: Period,
+    /// The law that demands it.
+    pub because: String,
+    /// Sources that yield its kinds, retired ones left out.
+    pub sources: Vec<SourceIndex>,
+    /// As [`Policy::history_rules`].
+    pub history_rules: Vec<(SourceIndex, u16)>,
+}
+
+/// How many customers a policy may send something in one shard and local day, requests apart, before a
+/// person has to look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Brake {
+    /// Share of the customers covered there, 0 to 1.
+    pub per_day: f64,
+    pub at_least: u32,
+}
+
+impl Default for Brake {
+    fn default() -> Brake {
+        Brake { per_day: 0.01, at_least: 10 }
+    }
+}
+
+/// When our own record of a customer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forget {
+    /// After the last command was decided.
+    pub after: Period,
+    /// For how long a keyed hash is kept, at least, so that late events don't revive a customer.
+    pub suppress_for: Period,
+}
+
+impl Default for Forget {
+    fn default() -> Forget {
+        Forget {
+            after: Period::Calendar { months: 0, days: 30 },
+            suppress_for: Period::Calendar { months: 24, days: 0 },
+        }
+    }
+}
+
+/// Days and hours at which commands leave, in the rulebook's zone. Requests and recalls ignore it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Monday first.
+    pub days: [bool; 7],
+    /// In from here on …
+    pub from: NaiveTime,
+    /// … and out from here on; `None`: midnight.
+    pub to: Option<NaiveTime>,
 }
 
 /// A period and the command that falls due when it has run out.
@@ -214,6 +293,11 @@ impl Rulebook {
     pub fn kind_by_tag(&self, tag: KindTag) -> Option<KindIndex> {
         let place = self.kinds.iter().position(|kind| kind.tag == tag)?;
         u8::try_from(place).ok().map(KindIndex)
+    }
+    /// The floor of a category, if it has one.
+    pub fn floor_of(&self, category: u8) -> Option<FloorIndex> {
+        let place = self.floors.binary_search_by_key(&category, |floor| floor.category).ok()?;
+        u16::try_from(place).ok().map(FloorIndex)
     }
     pub fn target(&self, index: TargetIndex) -> &Target {
         &self.targets[usize::from(index.0)]

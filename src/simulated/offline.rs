@@ -4,11 +4,12 @@
 use crate::retention::activity::{KindIndex, LastSeen};
 use crate::retention::almanac::Almanac;
 use crate::retention::calendar::Timestamp;
+use crate::retention::claims::Claim;
 use crate::retention::command::Command;
 use crate::retention::customer::{AckResult, Acknowledgement, Record};
 use crate::retention::decide::{Circumstances, Sending, acknowledge, judge};
 use crate::retention::gate::{Gate, KnownSince};
-use crate::retention::policy::{Mode, PolicyIndex, Rulebook};
+use crate::retention::policy::{FloorIndex, Mode, PolicyIndex, Rulebook};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -16,13 +17,16 @@ use std::rc::Rc;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrival {
     Activity { customer: Rc<str>, kind: KindIndex, at: Timestamp },
+    Claim { customer: Rc<str>, claim: Claim },
     Acknowledgement { customer: Rc<str>, acknowledgement: Acknowledgement },
 }
 
 impl Arrival {
     fn customer(&self) -> &Rc<str> {
         match self {
-            Arrival::Activity { customer, .. } | Arrival::Acknowledgement { customer, .. } => customer,
+            Arrival::Activity { customer, .. }
+            | Arrival::Claim { customer, .. }
+            | Arrival::Acknowledgement { customer, .. } => customer,
         }
     }
 }
@@ -38,8 +42,26 @@ pub enum Acknowledging {
 
 /// A gate that always proves up to now.
 struct OpenGate {
-    /// By policy.
-    known_since: Vec<KnownSince>,
+    known_since: KnownSinces,
+}
+
+/// From when on history is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSinces {
+    /// In the order of the rulebook's policies.
+    pub policies: Vec<KnownSince>,
+    /// In the order of the rulebook's floors.
+    pub floors: Vec<KnownSince>,
+}
+
+impl KnownSinces {
+    /// All history is known.
+    pub fn beginning(rules: &Rulebook) -> KnownSinces {
+        KnownSinces {
+            policies: vec![KnownSince::Beginning; rules.policies.len()],
+            floors: vec![KnownSince::Beginning; rules.floors.len()],
+        }
+    }
 }
 
 impl Gate for OpenGate {
@@ -47,8 +69,16 @@ impl Gate for OpenGate {
         Some(now)
     }
 
+    fn requests_proven_up_to(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(now)
+    }
+
     fn known_since(&self, policy: PolicyIndex) -> KnownSince {
-        self.known_since[usize::from(policy.0)]
+        self.known_since.policies[usize::from(policy.0)]
+    }
+
+    fn floor_known_since(&self, floor: FloorIndex) -> KnownSince {
+        self.known_since.floors[usize::from(floor.0)]
     }
 }
 
@@ -71,8 +101,7 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// `known_since` is by policy.
-    pub fn new(mut rules: Rulebook, known_since: Vec<KnownSince>, acknowledging: Acknowledging) -> Offline {
+    pub fn new(mut rules: Rulebook, known_since: KnownSinces, acknowledging: Acknowledging) -> Offline {
         for policy in &mut rules.policies {
             policy.mode = Mode::Enforce;
         }
@@ -138,6 +167,9 @@ impl Offline {
                 Arrival::Activity { kind, at, .. } => {
                     let seen = &mut customer.seen[usize::from(kind.0)];
                     *seen = seen.merge(LastSeen::at(*at));
+                }
+                Arrival::Claim { claim, .. } => {
+                    customer.record.claims.merge(claim, now);
                 }
                 Arrival::Acknowledgement { acknowledgement, .. } => {
                     acknowledge(&mut customer.record, acknowledgement, now);

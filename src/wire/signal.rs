@@ -4,6 +4,7 @@
 use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::activity::KindTag;
 use crate::retention::calendar::Timestamp;
+use crate::retention::claims::Claim;
 use crate::retention::customer::{AckResult, Acknowledgement};
 use uuid::Uuid;
 
@@ -15,10 +16,16 @@ pub enum Signal {
         at: Timestamp,
     },
     Acknowledgement(Acknowledgement),
+    Claim(Claim),
 }
 
 const ACTIVITY: u8 = 1;
 const ACKNOWLEDGEMENT: u8 = 2;
+const CONSENT: u8 = 3;
+const HOLD: u8 = 4;
+const UNHOLD: u8 = 5;
+const ERASURE: u8 = 6;
+const ATTRIBUTE: u8 = 7;
 
 /// Appends an activity: nine bytes.
 pub fn encode_activity(kind: KindTag, at: Timestamp, buffer: &mut Vec<u8>) {
@@ -33,6 +40,7 @@ impl Signal {
         match self {
             Signal::Activity { kind, at } => encode_activity(*kind, *at, buffer),
             Signal::Acknowledgement(acknowledgement) => encode_acknowledgement(acknowledgement, buffer),
+            Signal::Claim(claim) => encode_claim(claim, &mut Writer(buffer)),
         }
     }
 
@@ -50,11 +58,77 @@ impl Signal {
                 Signal::Activity { kind, at: Timestamp(i64::from(at)) }
             }
             ACKNOWLEDGEMENT => Signal::Acknowledgement(decode_acknowledgement(&mut reader)?),
+            kind @ (CONSENT | HOLD | UNHOLD | ERASURE | ATTRIBUTE) => Signal::Claim(decode_claim(kind, &mut reader)?),
             _ => return Err(DecodeError::UnknownFormat),
         };
         reader.finish()?;
         Ok(signal)
     }
+}
+
+fn encode_claim(claim: &Claim, writer: &mut Writer<'_>) {
+    match claim {
+        Claim::Consent { name, given, at } => {
+            writer.byte(CONSENT);
+            writer.text(name);
+            writer.byte(u8::from(*given));
+            writer.signed(at.0);
+        }
+        Claim::Hold { id, at, until, reason, policies } => {
+            writer.byte(HOLD);
+            writer.text(id);
+            writer.signed(at.0);
+            writer.option(*until, |writer, until| writer.signed(until.0));
+            writer.text(reason);
+            writer.option(policies.as_deref(), |writer, policies| {
+                writer.list(policies, |writer, policy| writer.text(policy));
+            });
+        }
+        Claim::Unhold { id, at } => {
+            writer.byte(UNHOLD);
+            writer.text(id);
+            writer.signed(at.0);
+        }
+        Claim::Erasure { at } => {
+            writer.byte(ERASURE);
+            writer.signed(at.0);
+        }
+        Claim::Attribute { name, value, at } => {
+            writer.byte(ATTRIBUTE);
+            writer.text(name);
+            writer.option(value.as_deref(), |writer, value| writer.text(value));
+            writer.signed(at.0);
+        }
+    }
+}
+
+fn decode_claim(kind: u8, reader: &mut Reader<'_>) -> Result<Claim, DecodeError> {
+    let text = |reader: &mut Reader<'_>| reader.text().map(str::to_owned);
+    let time = |reader: &mut Reader<'_>| reader.signed().map(Timestamp);
+    Ok(match kind {
+        CONSENT => {
+            let name = text(reader)?;
+            let given = match reader.byte()? {
+                0 => false,
+                1 => true,
+                _ => return Err(DecodeError::Invalid),
+            };
+            Claim::Consent { name, given, at: time(reader)? }
+        }
+        HOLD => {
+            let (id, at, until) = (text(reader)?, time(reader)?, reader.option(time)?);
+            let reason = text(reader)?;
+            let mut policies = reader.option(|reader| reader.list(text))?;
+            policies.iter_mut().for_each(|policies| {
+                policies.sort_unstable();
+                policies.dedup();
+            });
+            Claim::Hold { id, at, until, reason, policies }
+        }
+        UNHOLD => Claim::Unhold { id: text(reader)?, at: time(reader)? },
+        ERASURE => Claim::Erasure { at: time(reader)? },
+        _ => Claim::Attribute { name: text(reader)?, value: reader.option(text)?, at: time(reader)? },
+    })
 }
 
 fn encode_acknowledgement(acknowledgement: &Acknowledgement, buffer: &mut Vec<u8>) {
@@ -106,7 +180,32 @@ mod tests {
         );
         let activities = (any::<u32>(), 1..u32::MAX)
             .prop_map(|(kind, at)| Signal::Activity { kind: KindTag(kind), at: Timestamp(i64::from(at)) });
-        prop_oneof![activities, acknowledgements]
+        let policies = prop::option::of(prop::collection::btree_set("[a-z]{1,9}", 0..3));
+        let holds = (".{0,9}", any::<i64>(), any::<Option<i64>>(), ".{0,9}", policies).prop_map(
+            |(id, at, until, reason, policies)| Claim::Hold {
+                id,
+                at: Timestamp(at),
+                until: until.map(Timestamp),
+                reason,
+                policies: policies.map(|policies| policies.into_iter().collect()),
+            },
+        );
+        let claims = prop_oneof![
+            (".{0,9}", any::<bool>(), any::<i64>()).prop_map(|(name, given, at)| Claim::Consent {
+                name,
+                given,
+                at: Timestamp(at)
+            }),
+            holds,
+            (".{0,9}", any::<i64>()).prop_map(|(id, at)| Claim::Unhold { id, at: Timestamp(at) }),
+            any::<i64>().prop_map(|at| Claim::Erasure { at: Timestamp(at) }),
+            (".{0,9}", prop::option::of(".{0,9}"), any::<i64>()).prop_map(|(name, value, at)| Claim::Attribute {
+                name,
+                value,
+                at: Timestamp(at)
+            }),
+        ];
+        prop_oneof![activities, acknowledgements, claims.prop_map(Signal::Claim)]
     }
 
     proptest! {

@@ -4,8 +4,9 @@
 use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::activity::{KindTag, LastSeen};
 use crate::retention::calendar::Timestamp;
+use crate::retention::claims::{Attribute, Claims, Consent, Hold, HoldTag, Placed};
 use crate::retention::command::{Cause, Kept, Next, Since};
-use crate::retention::customer::{Course, Left, Recalled, Record, Reply, Sent};
+use crate::retention::customer::{Course, Left, Recalled, Record, Reply, Request, Sent};
 use crate::retention::gate::Memory;
 use crate::retention::gate::memory::{HeardPartition, SourceMemory};
 use crate::retention::policy::{Action, StageId};
@@ -157,6 +158,7 @@ pub fn encode_record(record: &Record, buffer: &mut Vec<u8>) {
         let mut writer = Writer(buffer);
         writer.list(&record.courses, write_course);
         writer.list(&record.recalls, write_recalled);
+        write_claims(&mut writer, &record.claims);
     }
 }
 
@@ -167,7 +169,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         return Ok(Record::default());
     }
     let mut reader = Reader(bytes);
-    let record = Record { courses: reader.list(read_course)?, recalls: reader.list(read_recalled)? };
+    let (courses, recalls) = (reader.list(read_course)?, reader.list(read_recalled)?);
+    let record = Record { courses, recalls, claims: read_claims(&mut reader)? };
     reader.finish()?;
     Ok(record)
 }
@@ -181,7 +184,15 @@ fn write_course(writer: &mut Writer<'_>, course: &Course) {
         writer.text(&left.target);
         write_stage(writer, left.stage);
         writer.list(&left.categories, |writer, name| writer.text(name));
+        writer.option(left.request, |writer, request| {
+            write_cause(writer, request.cause);
+            writer.signed(request.at.0);
+        });
+        writer.byte(u8::from(left.again));
     });
+    writer.option(course.served, |writer, at| writer.signed(at.0));
+    writer.option(course.withdrawn, |writer, at| writer.signed(at.0));
+    writer.option(course.deferred_by.as_deref(), |writer, hold| writer.text(hold));
 }
 
 fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
@@ -193,8 +204,88 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
         left: reader.list(|reader| {
             let target = reader.text()?.to_owned();
             let stage = read_stage(reader)?;
-            Ok(Left { target, stage, categories: reader.list(read_text)? })
+            let categories = reader.list(read_text)?;
+            let request = reader.option(|reader| Ok(Request { cause: read_cause(reader)?, at: read_time(reader)? }))?;
+            Ok(Left { target, stage, categories, request, again: read_flag(reader)? })
         })?,
+        served: reader.option(read_time)?,
+        withdrawn: reader.option(read_time)?,
+        deferred_by: reader.option(read_text)?,
+    })
+}
+
+fn write_claims(writer: &mut Writer<'_>, claims: &Claims) {
+    writer.list(&claims.consents, |writer, consent| {
+        writer.text(&consent.name);
+        writer.option(consent.given, |writer, at| writer.signed(at.0));
+        writer.option(consent.withdrawn, |writer, at| writer.signed(at.0));
+    });
+    writer.list(&claims.holds, |writer, hold| {
+        writer.bytes(&hold.tag.0.to_be_bytes());
+        writer.signed(hold.at.0);
+        writer.option(hold.placed.as_ref(), |writer, placed| {
+            writer.text(&placed.id);
+            writer.option(placed.until, |writer, at| writer.signed(at.0));
+            writer.text(&placed.reason);
+            writer.option(placed.policies.as_deref(), |writer, policies| {
+                writer.list(policies, |writer, policy| writer.text(policy));
+            });
+        });
+    });
+    writer.list(&claims.attributes, |writer, attribute| {
+        writer.text(&attribute.name);
+        writer.signed(attribute.at.0);
+        writer.option(attribute.value.as_deref(), |writer, value| writer.text(value));
+    });
+    writer.option(claims.erasure, |writer, at| writer.signed(at.0));
+}
+
+fn read_claims(reader: &mut Reader<'_>) -> Result<Claims, DecodeError> {
+    Ok(Claims {
+        consents: reader.list(|reader| {
+            let name = read_text(reader)?;
+            Ok(Consent { name, given: reader.option(read_time)?, withdrawn: reader.option(read_time)? })
+        })?,
+        holds: reader.list(|reader| {
+            let (tag, at) = (HoldTag(u64::from_be_bytes(reader.array()?)), read_time(reader)?);
+            Ok(Hold { tag, at, placed: reader.option(read_placed)? })
+        })?,
+        attributes: reader.list(|reader| {
+            let (name, at) = (read_text(reader)?, read_time(reader)?);
+            Ok(Attribute { name, at, value: reader.option(read_text)? })
+        })?,
+        erasure: reader.option(read_time)?,
+    })
+}
+
+fn read_placed(reader: &mut Reader<'_>) -> Result<Placed, DecodeError> {
+    let (id, until) = (read_text(reader)?, reader.option(read_time)?);
+    let reason = read_text(reader)?;
+    Ok(Placed { id, until, reason, policies: reader.option(|reader| reader.list(read_text))? })
+}
+
+fn write_cause(writer: &mut Writer<'_>, cause: Cause) {
+    writer.byte(match cause {
+        Cause::Period => 0,
+        Cause::Withdrawn => 1,
+        Cause::ErasureRequest => 2,
+    });
+}
+
+fn read_cause(reader: &mut Reader<'_>) -> Result<Cause, DecodeError> {
+    Ok(match reader.byte()? {
+        0 => Cause::Period,
+        1 => Cause::Withdrawn,
+        2 => Cause::ErasureRequest,
+        _ => return Err(DecodeError::Invalid),
+    })
+}
+
+fn read_flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    Ok(match reader.byte()? {
+        0 => false,
+        1 => true,
+        _ => return Err(DecodeError::Invalid),
     })
 }
 
@@ -203,11 +294,7 @@ fn write_sent(writer: &mut Writer<'_>, sent: &Sent) {
     writer.unsigned(u64::from(sent.round));
     writer.text(&sent.target);
     write_stage(writer, sent.stage);
-    writer.byte(match sent.cause {
-        Cause::Period => 0,
-        Cause::Withdrawn => 1,
-        Cause::ErasureRequest => 2,
-    });
+    write_cause(writer, sent.cause);
     writer.text(&sent.policy_version);
     writer.list(&sent.categories, |writer, name| writer.text(name));
     writer.list(&sent.kept, |writer, kept| {
@@ -235,12 +322,7 @@ fn read_sent(reader: &mut Reader<'_>) -> Result<Sent, DecodeError> {
         round: reader.unsigned_as()?,
         target: reader.text()?.to_owned(),
         stage: read_stage(reader)?,
-        cause: match reader.byte()? {
-            0 => Cause::Period,
-            1 => Cause::Withdrawn,
-            2 => Cause::ErasureRequest,
-            _ => return Err(DecodeError::Invalid),
-        },
+        cause: read_cause(reader)?,
         policy_version: reader.text()?.to_owned(),
         categories: reader.list(read_text)?,
         kept: reader.list(|reader| Ok(Kept { category: read_text(reader)?, by: read_text(reader)? }))?,
@@ -342,6 +424,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn claims() -> impl Strategy<Value = Claims> {
+        let consent = (".{0,9}", any::<Option<i64>>(), any::<Option<i64>>()).prop_map(|(name, given, withdrawn)| {
+            Consent { name, given: given.map(Timestamp), withdrawn: withdrawn.map(Timestamp) }
+        });
+        let policies = prop::option::of(prop::collection::vec(".{0,9}", 0..3));
+        let placed = (".{0,9}", any::<Option<i64>>(), ".{0,9}", policies)
+            .prop_map(|(id, until, reason, policies)| Placed { id, until: until.map(Timestamp), reason, policies });
+        let hold = (any::<u64>(), any::<i64>(), prop::option::of(placed)).prop_map(|(tag, at, placed)| Hold {
+            tag: HoldTag(tag),
+            at: Timestamp(at),
+            placed,
+        });
+        let attribute = (".{0,9}", any::<i64>(), prop::option::of(".{0,9}")).prop_map(|(name, at, value)| Attribute {
+            name,
+            at: Timestamp(at),
+            value,
+        });
+        let consents = prop::collection::vec(consent, 0..3);
+        let (holds, attributes) = (prop::collection::vec(hold, 0..3), prop::collection::vec(attribute, 0..3));
+        (consents, holds, attributes, any::<Option<i64>>()).prop_map(|(consents, holds, attributes, erasure)| Claims {
+            consents,
+            holds,
+            attributes,
+            erasure: erasure.map(Timestamp),
+        })
+    }
+
     fn records() -> impl Strategy<Value = Record> {
         let sent = (any::<u128>(), ".{0,9}", 0..4_u8, any::<i64>(), any::<bool>(), 0..9_u32).prop_map(
             |(id, text, shape, at, some, attempt)| Sent {
@@ -373,23 +482,29 @@ mod tests {
             },
         );
         let sents = prop::collection::vec(sent, 0..4);
-        (sents, ".{0,9}", any::<u32>(), any::<Option<i64>>()).prop_map(|(sent, policy, round, since)| {
-            let recalls = sent.iter().map(|command| Recalled {
-                id: command.id,
-                policy: policy.clone(),
-                command: command.clone(),
-                sent_at: command.sent_at,
-                attempt: round,
-            });
-            let recalls = recalls.collect();
-            let left = sent.iter().map(|sent| Left {
-                target: sent.target.clone(),
-                stage: sent.stage,
-                categories: sent.categories.clone(),
-            });
-            let left = left.collect();
-            Record { courses: vec![Course { policy, round, since: since.map(Timestamp), sent, left }], recalls }
-        })
+        (sents, ".{0,9}", any::<u32>(), any::<Option<i64>>(), claims()).prop_map(
+            |(sent, policy, round, since, claims)| {
+                let recalls = sent.iter().map(|command| Recalled {
+                    id: command.id,
+                    policy: policy.clone(),
+                    command: command.clone(),
+                    sent_at: command.sent_at,
+                    attempt: round,
+                });
+                let recalls = recalls.collect();
+                let left = sent.iter().map(|sent| Left {
+                    target: sent.target.clone(),
+                    stage: sent.stage,
+                    categories: sent.categories.clone(),
+                    request: sent.next.map(|next| Request { cause: sent.cause, at: next.on }),
+                    again: sent.expires.is_some(),
+                });
+                let (left, since) = (left.collect(), since.map(Timestamp));
+                let deferred_by = since.map(|_| policy.clone());
+                let course = Course { policy, round, since, sent, left, served: since, withdrawn: since, deferred_by };
+                Record { courses: vec![course], recalls, claims }
+            },
+        )
     }
 
     fn memories() -> impl Strategy<Value = Memory> {

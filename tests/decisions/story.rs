@@ -7,9 +7,9 @@ use lapsed::retention::command::Command;
 use lapsed::retention::customer::{AckResult, Acknowledgement};
 use lapsed::retention::gate::KnownSince;
 use lapsed::retention::policy::{
-    Action, CategorySet, Kind, Mode, Policy, Rulebook, SourceIndex, Stage, Target, TargetIndex, Trust,
+    Action, Brake, CategorySet, Forget, Kind, Mode, Policy, Rulebook, SourceIndex, Stage, Target, TargetIndex, Trust,
 };
-use lapsed::simulated::offline::{Acknowledging, Arrival, Offline};
+use lapsed::simulated::offline::{Acknowledging, Arrival, KnownSinces, Offline};
 use uuid::Uuid;
 
 pub const AMSTERDAM: Tz = chrono_tz::Europe::Amsterdam;
@@ -57,6 +57,9 @@ pub fn policy(text: &str) -> Policy {
         counted_from: CountedFrom::Event,
         stages: stages.split(", ").map(stage).collect(),
         mode: Mode::Enforce,
+        consent: None,
+        applies_to: Vec::new(),
+        brake: Brake::default(),
         sources: vec![SourceIndex(0)],
         lateness: LATENESS,
         history_rules: Vec::new(),
@@ -90,6 +93,10 @@ pub fn rules(policies: &[&str]) -> Rulebook {
             rules: Vec::new(),
         }],
         policies,
+        floors: Vec::new(),
+        hold_sources: Vec::new(),
+        window: None,
+        forget: Forget::default(),
         gate_lag_max: Seconds(900),
     }
 }
@@ -151,7 +158,10 @@ impl Story {
     }
 
     pub fn commands(&self, until_ms: i64) -> Vec<Command> {
-        let known_since = vec![self.known_since; self.rules.policies.len()];
+        let known_since = KnownSinces {
+            policies: vec![self.known_since; self.rules.policies.len()],
+            floors: vec![self.known_since; self.rules.floors.len()],
+        };
         let offline = Offline::new(self.rules.clone(), known_since, self.acknowledging);
         offline.run(self.arrivals.clone(), until_ms).into_iter().map(|(_, command)| command).collect()
     }

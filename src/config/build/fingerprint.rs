@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 /// Of all that decides what a source's records mean.
 pub(super) fn of_reading(source: &Source, kinds: &[Kind], resolution: Resolution, zone: Tz, reread: &str) -> u64 {
     let rules = source.rules.iter().map(|rule| {
-        let Yield::Activity(kind) = rule.yields;
+        let Yield::Activity(kind) = rule.yields else { unreachable!() };
         let time = rule.time.as_ref().map(time);
         let kind = &kinds[usize::from(kind.0)].name;
         json!(["activity", kind, conditions(&rule.when), conditions(&rule.unless), time])

@@ -10,10 +10,11 @@ mod target;
 use super::load::Environment;
 use super::reader::{At, MapReader, is_name, suggestion};
 use super::tree::{Key, Node};
-use super::{Config, Http, OWN_TOPICS, Source, Topics, kafka};
+use super::{Config, Evidence, Http, OWN_TOPICS, Source, Topics, kafka};
 use crate::retention::activity::{KindIndex, KindTag};
-use crate::retention::calendar::{Resolution, Seconds};
-use crate::retention::policy::{CATEGORIES_MAX, Kind, Mode, Rulebook, Target, Trust};
+use crate::retention::calendar::{Period, Resolution, Seconds};
+use crate::retention::policy::{CATEGORIES_MAX, Forget, Kind, Mode, Rulebook, Target, Trust};
+use crate::retention::pseudonym::PseudonymKey;
 use crate::wire::progress::ConfigHash;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -180,6 +181,10 @@ fn assemble(
             targets,
             sources: trusts,
             policies,
+            floors: Vec::new(),
+            hold_sources: Vec::new(),
+            window: None,
+            forget: Forget::default(),
             gate_lag_max: service.gate_lag_max,
         },
         application: service.application,
@@ -187,6 +192,11 @@ fn assemble(
         kafka: service.kafka,
         http: service.http,
         topics: service.topics,
+        evidence: Evidence {
+            keep: Period::Calendar { months: 60, days: 0 },
+            pseudonyms: PseudonymKey::derive(&service.evidence_key),
+        },
+        labels: BTreeMap::new(),
         sources,
         texts,
         hash: ConfigHash([0; 16]),

@@ -4,7 +4,9 @@ use super::{Context, fingerprint, judgement, kind_index, stage};
 use crate::config::reader::{At, MapReader, key_is_name, suggestion};
 use crate::config::{LawfulBasis, PolicyText};
 use crate::retention::calendar::{CountedFrom, Seconds};
-use crate::retention::policy::{CategorySet, Kind, Mode, Policy, SourceIndex, Stage, Target, TargetIndex, Trust};
+use crate::retention::policy::{
+    Brake, CategorySet, Kind, Mode, Policy, SourceIndex, Stage, Target, TargetIndex, Trust,
+};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
@@ -231,6 +233,9 @@ impl Draft {
             counted_from: self.counted_from,
             stages: self.stages,
             mode: self.mode,
+            consent: None,
+            applies_to: Vec::new(),
+            brake: Brake::default(),
             sources: used,
             lateness: lateness.unwrap_or(Seconds(0)),
             history_rules,

@@ -4,7 +4,7 @@ use super::{Context, fingerprint, judgement, kind_index};
 use crate::config::reader::{At, key_is_name, suggestion};
 use crate::config::tree::Value;
 use crate::config::{
-    Condition, CustomerFrom, LATENESS_MIN, POINTER_EACH_MAX, Pointer, RULES_MAX, Rule, Source, Step, TimeFrom,
+    Condition, CustomerFrom, Format, LATENESS_MIN, POINTER_EACH_MAX, Pointer, RULES_MAX, Rule, Source, Step, TimeFrom,
     TopicPattern, Yield,
 };
 use crate::retention::calendar::{Resolution, Seconds};
@@ -61,6 +61,7 @@ impl Draft<'_> {
         };
         let mut source = Source {
             key: self.key,
+            format: Format::Json,
             topics: self.topics.into_iter().map(|(topic, _)| topic).collect(),
             customer: self.customer,
             lowercase: self.lowercase,

@@ -32,8 +32,7 @@ impl Judgement<'_> {
         let place = match courses.binary_search_by(|course| course.policy.as_str().cmp(key)) {
             Ok(place) => place,
             Err(place) => {
-                let new = Course { policy: key.clone(), round: 0, since: None, sent: Vec::new(), left: Vec::new() };
-                courses.insert(place, new);
+                courses.insert(place, Course::new(key));
                 place
             }
         };
@@ -110,7 +109,13 @@ impl Judgement<'_> {
         let lefts = &mut self.record.courses[course].left;
         lefts.retain(|left| !(left.target == sent.target && left.stage == sent.stage));
         if !categories.is_empty() {
-            lefts.push(Left { target: sent.target.clone(), stage: sent.stage, categories });
+            lefts.push(Left {
+                target: sent.target.clone(),
+                stage: sent.stage,
+                categories,
+                request: None,
+                again: false,
+            });
         }
     }
 

@@ -18,7 +18,7 @@ pub mod table;
 mod tests;
 
 use super::calendar::Timestamp;
-use super::policy::PolicyIndex;
+use super::policy::{FloorIndex, PolicyIndex};
 
 pub use doubt::Doubt;
 pub use memory::Memory;
@@ -39,6 +39,11 @@ pub enum KnownSince {
 pub trait Gate {
     /// The latest deadline of `policy` that is proven at `now`; `None` when the gate is closed.
     fn proven_up_to(&self, policy: PolicyIndex, now: Timestamp) -> Option<Timestamp>;
+    /// The latest end of a request's day that is proven at `now`, by the sources that place holds or yield
+    /// a floor's kinds; `None` when that gate is closed.
+    fn requests_proven_up_to(&self, now: Timestamp) -> Option<Timestamp>;
     /// The latest `history_from` of the rules that yield the policy's kinds.
     fn known_since(&self, policy: PolicyIndex) -> KnownSince;
+    /// The same for a floor's kinds.
+    fn floor_known_since(&self, floor: FloorIndex) -> KnownSince;
 }

@@ -5,7 +5,7 @@ use super::memory::{Memory, SourceMemory};
 use super::source::SourceGate;
 use super::{Gate, KnownSince};
 use crate::retention::calendar::{Seconds, Timestamp};
-use crate::retention::policy::{PolicyIndex, Rulebook, SourceIndex};
+use crate::retention::policy::{FloorIndex, PolicyIndex, Rulebook, SourceIndex};
 use crate::retention::progress::{ConfigHash, Progress};
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ pub struct GateTable {
     config: ConfigHash,
     lag_max: Seconds,
     policies: Arc<[PolicyGate]>,
+    floors: Arc<[Vec<(SourceIndex, u16)>]>,
+    /// Those that place holds or yield a floor's kinds.
+    request_sources: Arc<[SourceIndex]>,
     /// In the order of [`Rulebook::sources`].
     sources: Vec<Arc<SourceGate>>,
     memory: Arc<Memory>,
@@ -39,6 +42,11 @@ impl GateTable {
             lateness: policy.lateness,
             history_rules: policy.history_rules.clone(),
         });
+        let floors = rules.floors.iter().map(|floor| floor.history_rules.clone());
+        let of_floors = rules.floors.iter().flat_map(|floor| &floor.sources);
+        let mut request_sources: Vec<SourceIndex> = rules.hold_sources.iter().chain(of_floors).copied().collect();
+        request_sources.sort_unstable();
+        request_sources.dedup();
         let nothing = SourceMemory::default();
         let sources = rules
             .sources
@@ -48,6 +56,8 @@ impl GateTable {
             config,
             lag_max: rules.gate_lag_max,
             policies: policies.collect(),
+            floors: floors.collect(),
+            request_sources: request_sources.into(),
             sources: sources.collect(),
             memory: Arc::new(memory),
             heard: None,
@@ -121,6 +131,23 @@ impl GateTable {
         if source.trust().retired { Vec::new() } else { source.doubts(now, self.lag_max) }
     }
 
+    fn proven_by(&self, sources: &[SourceIndex], lateness: Seconds, now: Timestamp) -> Option<Timestamp> {
+        // Without a live source its starting points are final. They count as long as instances of this
+        // configuration are about.
+        let mut proven = self.heard.filter(|heard| *heard >= now - self.lag_max).map(|_| now)?;
+        for source in sources {
+            let (complete_to, spoken_to) = self.source(*source).proven(now, self.lag_max)?;
+            proven = proven.min(complete_to - lateness).min(spoken_to);
+        }
+        Some(proven)
+    }
+
+    fn rules_known_since(&self, rules: &[(SourceIndex, u16)]) -> KnownSince {
+        let known = rules.iter().map(|(source, rule)| self.rule_known_since(*source, *rule));
+        // No rule yields its kinds, so nothing is known of anybody.
+        known.max().unwrap_or(KnownSince::Unknown)
+    }
+
     fn source(&self, index: SourceIndex) -> &SourceGate {
         &self.sources[usize::from(index.0)]
     }
@@ -147,20 +174,18 @@ impl GateTable {
 impl Gate for GateTable {
     fn proven_up_to(&self, policy: PolicyIndex, now: Timestamp) -> Option<Timestamp> {
         let policy = &self.policies[usize::from(policy.0)];
-        // Without a live source its starting points are final. They count as long as instances of this
-        // configuration are about.
-        let mut proven = self.heard.filter(|heard| *heard >= now - self.lag_max).map(|_| now)?;
-        for source in &policy.sources {
-            let (complete_to, spoken_to) = self.source(*source).proven(now, self.lag_max)?;
-            proven = proven.min(complete_to - policy.lateness).min(spoken_to);
-        }
-        Some(proven)
+        self.proven_by(&policy.sources, policy.lateness, now)
+    }
+
+    fn requests_proven_up_to(&self, now: Timestamp) -> Option<Timestamp> {
+        self.proven_by(&self.request_sources, Seconds(0), now)
     }
 
     fn known_since(&self, policy: PolicyIndex) -> KnownSince {
-        let rules = &self.policies[usize::from(policy.0)].history_rules;
-        let known = rules.iter().map(|(source, rule)| self.rule_known_since(*source, *rule));
-        // No rule yields its kinds, so nothing is known of anybody.
-        known.max().unwrap_or(KnownSince::Unknown)
+        self.rules_known_since(&self.policies[usize::from(policy.0)].history_rules)
+    }
+
+    fn floor_known_since(&self, floor: FloorIndex) -> KnownSince {
+        self.rules_known_since(&self.floors[usize::from(floor.0)])
     }
 }

@@ -40,6 +40,9 @@ fn rulebook(sources: Vec<Trust>) -> Rulebook {
         counted_from: CountedFrom::Event,
         stages: vec![stage],
         mode: Mode::Enforce,
+        consent: None,
+        applies_to: Vec::new(),
+        brake: Brake::default(),
         sources: live,
         lateness: Seconds(LATENESS),
         history_rules,
@@ -54,6 +57,10 @@ fn rulebook(sources: Vec<Trust>) -> Rulebook {
         targets: vec![Target { key: "crm".into(), topic: "crm".into(), acknowledge_within: None }],
         sources,
         policies: vec![policy],
+        floors: Vec::new(),
+        hold_sources: Vec::new(),
+        window: None,
+        forget: Forget::default(),
         gate_lag_max: Seconds(LAG),
     }
 }

@@ -38,6 +38,7 @@ impl Shard {
         }
         match Signal::decode(signal) {
             Ok(Signal::Activity { kind, at }) => self.see(customer, kind, LastSeen::at(at)),
+            Ok(Signal::Claim(_)) => Applied::Garbage,
             Ok(Signal::Acknowledgement(ack)) => Applied::Acknowledged(self.acknowledge(customer, &ack, append)),
             Err(_) => Applied::Garbage,
         }

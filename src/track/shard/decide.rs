@@ -6,7 +6,7 @@ use crate::retention::calendar::Timestamp;
 use crate::retention::customer::Record;
 use crate::retention::decide::{Circumstances, Sending, Wake, judge};
 use crate::retention::gate::{Gate, KnownSince};
-use crate::retention::policy::PolicyIndex;
+use crate::retention::policy::{FloorIndex, PolicyIndex};
 use crate::track::outputs::Outputs;
 use crate::track::table::{Column, Mark, Slot};
 use crate::wire::state::encode_record;
@@ -15,7 +15,9 @@ use crate::wire::state::encode_record;
 #[derive(Debug)]
 struct Standing {
     known_since: Vec<KnownSince>,
+    floors_known_since: Vec<KnownSince>,
     proven: Vec<Option<Timestamp>>,
+    requests_proven: Option<Timestamp>,
 }
 
 impl Gate for Standing {
@@ -23,8 +25,16 @@ impl Gate for Standing {
         self.proven[usize::from(policy.0)]
     }
 
+    fn requests_proven_up_to(&self, _now: Timestamp) -> Option<Timestamp> {
+        self.requests_proven
+    }
+
     fn known_since(&self, policy: PolicyIndex) -> KnownSince {
         self.known_since[usize::from(policy.0)]
+    }
+
+    fn floor_known_since(&self, floor: FloorIndex) -> KnownSince {
+        self.floors_known_since[usize::from(floor.0)]
     }
 }
 
@@ -67,7 +77,14 @@ impl Shard {
                 (known, proven)
             })
             .unzip();
-        Standing { known_since, proven }
+        let floors =
+            (0..self.config.rules.floors.len()).map(|floor| FloorIndex(u16::try_from(floor).unwrap_or(u16::MAX)));
+        Standing {
+            known_since,
+            floors_known_since: floors.map(|floor| self.gate.floor_known_since(floor)).collect(),
+            proven,
+            requests_proven: self.gate.requests_proven_up_to(now),
+        }
     }
 
     fn judge_touched(&mut self, moment: &Moment, out: &mut Outputs) {
