@@ -43,6 +43,19 @@ pub enum Claim {
     },
 }
 
+impl Claim {
+    /// When it was said.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Claim::Consent { at, .. }
+            | Claim::Hold { at, .. }
+            | Claim::Unhold { at, .. }
+            | Claim::Erasure { at }
+            | Claim::Attribute { at, .. } => *at,
+        }
+    }
+}
+
 /// All that was told of one customer. Default: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {

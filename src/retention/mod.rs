@@ -11,6 +11,7 @@
 //! * [`progress`]: facts about sources
 //! * [`gate`]: what progress proves
 //! * [`decide`]: what leaves now, and when to look again
+//! * [`window`]: days and hours at which commands leave
 //! * [`command`]: what a target is told, and the identity of it
 
 pub mod activity;
@@ -24,3 +25,4 @@ pub mod gate;
 pub mod policy;
 pub mod progress;
 pub mod pseudonym;
+pub mod window;

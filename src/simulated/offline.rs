@@ -7,7 +7,9 @@ use crate::retention::calendar::Timestamp;
 use crate::retention::claims::Claim;
 use crate::retention::command::Command;
 use crate::retention::customer::{AckResult, Acknowledgement, Record};
-use crate::retention::decide::{Circumstances, Sending, acknowledge, judge};
+use crate::retention::decide::{
+    Circumstances, Farewell, Sending, Unlimited, acknowledge, hear, is_from_before, judge, note_withdrawals,
+};
 use crate::retention::gate::{Gate, KnownSince};
 use crate::retention::policy::{FloorIndex, Mode, PolicyIndex, Rulebook};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +24,15 @@ pub enum Arrival {
 }
 
 impl Arrival {
+    /// When what it tells happened; `None`: it is about a command.
+    fn at(&self) -> Option<Timestamp> {
+        match self {
+            Arrival::Activity { at, .. } => Some(*at),
+            Arrival::Claim { claim, .. } => Some(claim.at()),
+            Arrival::Acknowledgement { .. } => None,
+        }
+    }
+
     fn customer(&self) -> &Rc<str> {
         match self {
             Arrival::Activity { customer, .. }
@@ -96,6 +107,8 @@ pub struct Offline {
     gate: OpenGate,
     acknowledging: Acknowledging,
     customers: HashMap<Rc<str>, Customer>,
+    /// Those whose record is gone. Its topics may be kept for ever, so these are.
+    forgotten: HashMap<Rc<str>, Farewell>,
     wakes: BTreeSet<(Timestamp, Rc<str>)>,
     commands: Vec<(Rc<str>, Command)>,
 }
@@ -111,6 +124,7 @@ impl Offline {
             gate: OpenGate { known_since },
             acknowledging,
             customers: HashMap::new(),
+            forgotten: HashMap::new(),
             wakes: BTreeSet::new(),
             commands: Vec::new(),
         }
@@ -161,18 +175,22 @@ impl Offline {
     fn arrive(&mut self, now: Timestamp, arrivals: Vec<Arrival>) {
         let mut touched = BTreeSet::new();
         for arrival in arrivals {
-            let customer = self.customers.entry(arrival.customer().clone()).or_default();
-            customer.seen.resize(self.rules.kinds.len(), LastSeen::NEVER);
+            let Some(arrival) = self.admit(arrival) else { continue };
+            let Offline { rules, almanac, gate, customers, .. } = self;
+            let Some(customer) = customers.get_mut(arrival.customer()) else { continue };
+            let circumstances = circumstances(rules, almanac, gate, now);
+            let Customer { seen, record, .. } = customer;
             match &arrival {
                 Arrival::Activity { kind, at, .. } => {
-                    let seen = &mut customer.seen[usize::from(kind.0)];
+                    note_withdrawals(circumstances, seen, record);
+                    let seen = &mut seen[usize::from(kind.0)];
                     *seen = seen.merge(LastSeen::at(*at));
                 }
                 Arrival::Claim { claim, .. } => {
-                    customer.record.claims.merge(claim, now);
+                    hear(circumstances, seen, record, claim);
                 }
                 Arrival::Acknowledgement { acknowledgement, .. } => {
-                    acknowledge(&mut customer.record, acknowledgement, now);
+                    acknowledge(record, acknowledgement, now);
                 }
             }
             touched.insert(arrival.customer().clone());
@@ -182,31 +200,66 @@ impl Offline {
         }
     }
 
+    /// Makes room for who is new. What comes late, of somebody whose record is gone, makes nobody new.
+    fn admit(&mut self, arrival: Arrival) -> Option<Arrival> {
+        let name = arrival.customer();
+        let forgotten = self.forgotten.get(name);
+        if let (Some(farewell), Some(at)) = (forgotten, arrival.at())
+            && is_from_before(&self.rules, farewell.end, at)
+            && (!matches!(arrival, Arrival::Activity { .. }) || !self.customers.contains_key(name))
+        {
+            return None;
+        }
+        if !self.customers.contains_key(name) {
+            // An answer alone makes nobody.
+            arrival.at()?;
+            let mut customer =
+                Customer { seen: vec![LastSeen::NEVER; self.rules.kinds.len()], ..Customer::default() };
+            if let Some(farewell) = forgotten {
+                farewell.stand(&mut customer.record);
+            }
+            self.customers.insert(name.clone(), customer);
+        }
+        Some(arrival)
+    }
+
     fn judge(&mut self, name: &Rc<str>, now: Timestamp) {
         let Some(customer) = self.customers.get_mut(name) else { return };
         if let Some(wake) = customer.wake.take() {
             self.wakes.remove(&(wake, name.clone()));
         }
-        let circumstances =
-            Circumstances { rules: &self.rules, almanac: &self.almanac, gate: &self.gate, now, sending: Sending::All };
+        let circumstances = circumstances(&self.rules, &self.almanac, &self.gate, now);
         let mut sent = Vec::new();
         // What is acknowledged the moment it leaves may let the next command leave.
-        loop {
+        let farewell = loop {
             let first_new = sent.len();
             let wake = judge(circumstances, name, &customer.seen, &mut customer.record, &mut sent);
             customer.wake = wake.at;
             if self.acknowledging == Acknowledging::FromInput || sent.len() == first_new {
-                break;
+                break wake.farewell;
             }
             for command in &sent[first_new..] {
                 acknowledge(&mut customer.record, &done(&self.rules, command, now), now);
             }
-        }
+        };
         if let Some(wake) = customer.wake {
             self.wakes.insert((wake, name.clone()));
         }
         self.commands.extend(sent.into_iter().map(|command| (name.clone(), command)));
+        if let Some(farewell) = farewell {
+            self.customers.remove(name);
+            self.forgotten.insert(name.clone(), farewell);
+        }
     }
+}
+
+fn circumstances<'a>(
+    rules: &'a Rulebook,
+    almanac: &'a Almanac,
+    gate: &'a OpenGate,
+    now: Timestamp,
+) -> Circumstances<'a> {
+    Circumstances { rules, almanac, gate, allowance: &Unlimited, now, sending: Sending::All }
 }
 
 fn done(rules: &Rulebook, command: &Command, now: Timestamp) -> Acknowledgement {

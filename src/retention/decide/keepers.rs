@@ -1,9 +1,13 @@
 //! The last purpose removes: what a command may name at a target, and what something else keeps there.
 
 use super::Judgement;
+use super::standing::{Addressee, FloorStanding};
+use crate::retention::calendar::Timestamp;
 use crate::retention::command::Kept;
+use crate::retention::customer::{Left, Request};
 use crate::retention::gate::KnownSince;
-use crate::retention::policy::{Action, CategorySet, PolicyIndex, TargetIndex};
+use crate::retention::policy::{Action, PolicyIndex, TargetIndex};
+use uuid::Uuid;
 
 /// A policy's categories at one target, parted into what a command may name and what is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,55 +16,201 @@ pub(super) struct Parted {
     pub kept: Vec<Kept>,
 }
 
+/// For what the categories are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct View {
+    /// Only holds and floors keep.
+    pub on_request: bool,
+    /// The command that is looked at again; what its target has answered doesn't keep it.
+    pub answered: Option<Uuid>,
+    /// What isn't known yet keeps. Not so where something has been sent already: a gate that has just
+    /// begun to listen takes no ground away.
+    pub unknown_keeps: bool,
+}
+
+impl View {
+    pub fn by_period() -> View {
+        View { on_request: false, answered: None, unknown_keeps: true }
+    }
+
+    pub fn on_request() -> View {
+        View { on_request: true, ..View::by_period() }
+    }
+
+    /// Of a command that was sent.
+    pub fn again(on_request: bool, command: Uuid) -> View {
+        View { on_request, answered: Some(command), unknown_keeps: false }
+    }
+}
+
 impl Judgement<'_> {
-    /// Who, other than `policy`, still keeps a category of this customer at a target: of several the
-    /// first by name.
-    fn keeper(&self, policy: PolicyIndex, category: u8, target: TargetIndex) -> Option<&str> {
+    /// Who, other than `policy`, still keeps a category of this customer at a target: a hold before a
+    /// floor before a policy, then the first by name.
+    fn keeper(&self, policy: PolicyIndex, category: u8, target: TargetIndex, view: View) -> Option<String> {
+        if view.on_request
+            && let Some(id) = self.stops(policy, view.answered).into_iter().map(|stop| stop.id).min()
+        {
+            return Some(format!("hold:{id}"));
+        }
+        if self.floor_keeps(policy, category, view) {
+            return Some(format!("floor:{}", self.rules().categories[usize::from(category)]));
+        }
+        if view.on_request {
+            return None;
+        }
         let keeps = |other: &PolicyIndex| {
             let rules = self.policy(*other);
             *other != policy
                 && rules.category_set.contains(category)
                 && rules.stages.iter().any(|stage| stage.action.removes() && stage.targets.contains(&target))
-                && self.covers(*other)
+                && self.covers(*other, view)
                 && !self.finished(*other)
         };
-        self.policy_indices().find(keeps).map(|keeper| self.policy(keeper).key.as_str())
+        self.policy_indices().find(keeps).map(|keeper| self.policy(keeper).key.clone())
     }
 
     /// Whether the policy has a starting point for the customer. One whose history isn't known yet may
     /// have one, and keeps what it would keep then.
-    fn covers(&self, policy: PolicyIndex) -> bool {
-        self.start(policy).is_some() || self.circumstances.gate.known_since(policy) == KnownSince::Unknown
+    fn covers(&self, policy: PolicyIndex, view: View) -> bool {
+        let may_cover = || {
+            view.unknown_keeps
+                && self.known_since(policy) == KnownSince::Unknown
+                && super::standing::applies(self.policy(policy), &self.record.claims)
+                && !self.is_withdrawn(policy)
+        };
+        self.start(policy).is_some() || may_cover()
     }
 
-    /// What a removal by `policy` would name at `target`, apart from `already`, which it has named there.
-    pub(super) fn part(&self, policy: PolicyIndex, target: TargetIndex, already: &[String]) -> Parted {
+    fn floor(&self, category: u8) -> FloorStanding {
+        let floor = self.rules().floor_of(category);
+        floor.map_or(FloorStanding::Empty, |floor| self.floors[usize::from(floor.0)])
+    }
+
+    /// A floor keeps until its deadline and the lateness of whoever would remove have passed.
+    fn floor_keeps(&self, policy: PolicyIndex, category: u8, view: View) -> bool {
+        match self.floor(category) {
+            FloorStanding::Empty => false,
+            FloorStanding::Unknown => view.unknown_keeps,
+            FloorStanding::Until(deadline) => deadline + self.policy(policy).lateness > self.now(),
+        }
+    }
+
+    /// The latest deadline of the floors of the policy's categories that are over: what would be removed
+    /// rests on it.
+    pub(super) fn floors_over(&self, policy: PolicyIndex) -> Timestamp {
+        let rules = self.policy(policy);
+        let over = rules.categories.iter().filter_map(|&category| match self.floor(category) {
+            FloorStanding::Until(deadline) if deadline + rules.lateness <= self.now() => Some(deadline),
+            _ => None,
+        });
+        over.max().unwrap_or(Timestamp::MIN)
+    }
+
+    /// Of the floors that kept what an addressee still has longer than its command would have, the one
+    /// that ended last, then the first by name; with its deadline.
+    pub(super) fn floor_that_left(
+        &self,
+        policy: PolicyIndex,
+        addressee: &Addressee,
+        request: Option<Request>,
+    ) -> Option<(String, Timestamp)> {
+        let lateness = self.policy(policy).lateness;
+        let otherwise = match request {
+            Some(request) => self.request_deadline(request),
+            None => self.ready_by_period(policy, addressee.stage, self.start(policy)?),
+        };
+        let left = self.left(policy, addressee, request)?;
+        let ended = left.categories.iter().filter_map(|name| {
+            let category = self.category(name)?;
+            match self.floor(category) {
+                FloorStanding::Until(deadline) => {
+                    let end = deadline + lateness;
+                    (otherwise < end && end <= self.now()).then(|| (name.clone(), deadline))
+                }
+                _ => None,
+            }
+        });
+        ended.max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)))
+    }
+
+    fn category(&self, name: &str) -> Option<u8> {
+        let place = self.rules().categories.iter().position(|category| category == name)?;
+        u8::try_from(place).ok()
+    }
+
+    /// What an earlier command left for an addressee.
+    pub(super) fn left(
+        &self,
+        policy: PolicyIndex,
+        addressee: &Addressee,
+        request: Option<Request>,
+    ) -> Option<&Left> {
+        let target = &self.rules().target(addressee.target).key;
+        let stage = self.policy(policy).stage_id(addressee.stage);
+        let is_it = |left: &&Left| left.target == *target && left.stage == stage && left.request == request;
+        self.course(policy)?.left.iter().find(is_it)
+    }
+
+    /// Parts those of the policy's categories that `counts` tells of.
+    pub(super) fn part(
+        &self,
+        policy: PolicyIndex,
+        target: TargetIndex,
+        view: View,
+        counts: impl Fn(&String) -> bool,
+    ) -> Parted {
         let mut parted = Parted::default();
         for &category in &self.policy(policy).categories {
             let name = &self.rules().categories[usize::from(category)];
-            if already.contains(name) {
+            if !counts(name) {
                 continue;
             }
-            match self.keeper(policy, category, target) {
-                Some(by) => parted.kept.push(Kept { category: name.clone(), by: by.to_owned() }),
+            match self.keeper(policy, category, target, view) {
+                Some(by) => parted.kept.push(Kept { category: name.clone(), by }),
                 None => parted.named.push(name.clone()),
             }
         }
         parted
     }
 
-    /// What the commands of one stage of a course have named at a target.
+    /// What a command would name at an addressee, and what stays: of what an earlier one left there, or
+    /// of all that none has named there.
+    pub(super) fn part_for(
+        &self,
+        policy: PolicyIndex,
+        addressee: &Addressee,
+        request: Option<Request>,
+        view: View,
+    ) -> Parted {
+        if addressee.left {
+            let left = self.left(policy, addressee, request);
+            return self.part(policy, addressee.target, view, |name| {
+                left.is_some_and(|left| left.categories.contains(name))
+            });
+        }
+        if request.is_some() {
+            return self.part(policy, addressee.target, view, |_| true);
+        }
+        let already = self.named_by_stage(policy, addressee.stage, addressee.target);
+        self.part(policy, addressee.target, view, |name| !already.contains(name))
+    }
+
+    pub(super) fn is_free(&self, policy: PolicyIndex, name: &str, target: TargetIndex, view: View) -> bool {
+        self.category(name).is_some_and(|category| {
+            self.policy(policy).category_set.contains(category)
+                && self.keeper(policy, category, target, view).is_none()
+        })
+    }
+
+    /// What the commands by period of one stage have named at a target.
     pub(super) fn named_by_stage(&self, policy: PolicyIndex, stage: usize, target: TargetIndex) -> Vec<String> {
         let key = &self.rules().target(target).key;
         let sent = self.sent_of_stage(policy, stage).filter(|sent| sent.target == *key);
         sent.flat_map(|sent| sent.categories.iter().cloned()).collect()
     }
 
-    pub(super) fn would_remove(&self, policy: PolicyIndex, stage: usize, targets: &[TargetIndex]) -> bool {
-        let removes = |&target: &TargetIndex| {
-            !self.part(policy, target, &self.named_by_stage(policy, stage, target)).named.is_empty()
-        };
-        targets.iter().any(removes)
+    pub(super) fn would_remove(&self, policy: PolicyIndex, to: &[Addressee]) -> bool {
+        to.iter().any(|addressee| !self.part_for(policy, addressee, None, View::by_period()).named.is_empty())
     }
 
     /// The stage that a warning warns of.
@@ -71,45 +221,58 @@ impl Judgement<'_> {
 
     /// What the removal after a warning would name now, at any of its targets; `None`: nothing follows.
     pub(super) fn warned_of(&self, policy: PolicyIndex, warning: usize) -> Option<Vec<String>> {
-        self.part_for_warning(policy, warning).map(|parted| parted.named)
+        self.part_for_warning(policy, warning, View::by_period()).map(|parted| parted.named)
     }
 
     /// What the removal after a warning would name at any of its targets, and what all of them keep.
-    pub(super) fn part_for_warning(&self, policy: PolicyIndex, warning: usize) -> Option<Parted> {
-        let removal = self.removal_after(policy, warning)?;
-        let targets = &self.policy(policy).stages[removal].targets;
-        let mut named = CategorySet::EMPTY;
+    pub(super) fn part_for_warning(&self, policy: PolicyIndex, warning: usize, view: View) -> Option<Parted> {
+        let stage = self.removal_after(policy, warning)?;
+        let targets = self.policy(policy).stages[stage].targets.iter();
+        let parts: Vec<Parted> = targets
+            .map(|&target| {
+                let key = &self.rules().target(target).key;
+                // Where the removal has been already, what it left there is what this is about.
+                let left = self.sent_of_stage(policy, stage).any(|sent| sent.target == *key);
+                self.part_for(policy, &Addressee { stage, target, left }, None, view)
+            })
+            .collect();
         let mut parted = Parted::default();
-        for &target in targets {
-            for &category in &self.policy(policy).categories {
-                if self.keeper(policy, category, target).is_none() {
-                    named.insert(category);
-                }
-            }
-        }
         for &category in &self.policy(policy).categories {
             let name = &self.rules().categories[usize::from(category)];
-            if named.contains(category) {
+            if parts.iter().any(|part| part.named.contains(name)) {
                 parted.named.push(name.clone());
-            } else if let Some(by) = targets.iter().find_map(|&target| self.keeper(policy, category, target)) {
-                parted.kept.push(Kept { category: name.clone(), by: by.to_owned() });
+            } else if let Some(kept) = parts.iter().flat_map(|part| &part.kept).find(|kept| kept.category == *name) {
+                parted.kept.push(kept.clone());
             }
         }
         Some(parted)
     }
 
-    /// A stage and target at which a finished policy left a category that nothing keeps any more.
-    pub(super) fn left_without_keeper(&self, policy: PolicyIndex) -> Option<(usize, TargetIndex)> {
-        self.course(policy)?.left.iter().find_map(|left| {
+    /// A stage and target at which the policy left by period a category that nothing keeps any more.
+    pub(super) fn left_by_period(&self, policy: PolicyIndex) -> Option<(usize, TargetIndex)> {
+        let lefts = self.course(policy)?.left.iter().filter(|left| left.request.is_none());
+        lefts.into_iter().find_map(|left| {
             let stage = self.policy(policy).stage_by_id(left.stage)?;
             let target = self.rules().target_by_key(&left.target)?;
             let in_force = self.policy(policy).stages[stage].targets.contains(&target);
-            let free = |name: &String| {
-                let place = self.policy(policy).categories.iter();
-                let mut places = place.filter(|&&category| self.rules().categories[usize::from(category)] == *name);
-                places.any(|&category| self.keeper(policy, category, target).is_none())
-            };
+            let free = |name: &String| self.is_free(policy, name, target, View::by_period());
             (in_force && left.categories.iter().any(free)).then_some((stage, target))
         })
+    }
+
+    /// What was left waits for floors, and on request for holds.
+    pub(super) fn wake_for_what_is_left(&self, policy: PolicyIndex, wake: &mut super::Wake) {
+        let Some(course) = self.course(policy) else { return };
+        for left in &course.left {
+            for name in &left.categories {
+                let floor = self.category(name).map(|category| self.floor(category));
+                if let Some(FloorStanding::Until(deadline)) = floor {
+                    wake.at_last(deadline + self.policy(policy).lateness, self.now());
+                }
+            }
+            if left.request.is_some() {
+                self.wake_for_holds(policy, wake);
+            }
+        }
     }
 }

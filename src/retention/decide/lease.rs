@@ -1,8 +1,10 @@
 //! A command is a lease: what isn't answered in time is judged again and sent again, word for word, or,
 //! if the words would differ, recalled and sent anew.
 
-use super::{Judgement, Sending, Wake};
+use super::keepers::View;
+use super::{Blocked, Judgement, Obstacle, Sending, Wake};
 use crate::retention::calendar::Timestamp;
+use crate::retention::command::Cause;
 use crate::retention::customer::{Course, Reply, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
@@ -23,13 +25,13 @@ impl Judgement<'_> {
 
     /// `false`: the command was recalled and has left its place.
     fn renew(&mut self, course: usize, place: usize) -> bool {
+        let Some((policy, target)) = self.renewable(&self.record.courses[course], place) else { return true };
         let sent = &self.record.courses[course].sent[place];
-        let Some((policy, target)) = self.renewable(&self.record.courses[course], sent) else { return true };
         let due = renewal(sent).is_some_and(|due| due <= self.now());
-        if !due || !self.proven(policy, sent.deadline) {
+        if !due || self.may_not_renew(policy, sent) {
             return true;
         }
-        if !self.would_read_the_same(policy, target, sent) {
+        if !self.would_read_the_same(policy, target, place, &self.record.courses[course]) {
             self.recall(course, &[place]);
             self.record.courses[course].round += 1;
             return false;
@@ -48,45 +50,67 @@ impl Judgement<'_> {
         true
     }
 
+    /// A further attempt is judged like a first one, but for the brake's count.
+    fn may_not_renew(&self, policy: PolicyIndex, sent: &Sent) -> bool {
+        self.renewal_obstacle(policy, sent).is_some()
+            || (sent.cause == Cause::Period && self.window_opens() > self.now())
+    }
+
+    fn renewal_obstacle(&self, policy: PolicyIndex, sent: &Sent) -> Option<Obstacle> {
+        let proven = match sent.cause {
+            Cause::Period => self.proven(policy, sent.deadline),
+            Cause::Withdrawn | Cause::ErasureRequest => self.proven_for_request(sent.deadline),
+        };
+        if !proven {
+            return Some(Obstacle::Gate);
+        }
+        (!self.circumstances.allowance.allows_attempts(policy)).then_some(Obstacle::Brake)
+    }
+
     /// The policy and target of a command that still waits for its answer. A warning waits only until
     /// the next stage was sent.
-    fn renewable(&self, course: &Course, sent: &Sent) -> Option<(PolicyIndex, TargetIndex)> {
+    fn renewable(&self, course: &Course, place: usize) -> Option<(PolicyIndex, TargetIndex)> {
+        let sent = &course.sent[place];
+        renewal(sent)?;
         let policy = self.rules().policy_by_key(&course.policy)?;
         let target = self.rules().target_by_key(&sent.target)?;
-        let stage = self.policy(policy).stage_by_id(sent.stage)?;
-        let overtaken = !sent.stage.action.removes() && self.last_sent_stage(policy) > Some(stage);
-        (!overtaken && renewal(sent).is_some()).then_some((policy, target))
+        self.policy(policy).stage_by_id(sent.stage)?;
+        (!is_overtaken(course, place)).then_some((policy, target))
     }
 
     /// Whether the command would today be the same but for attempt and times.
-    fn would_read_the_same(&self, policy: PolicyIndex, target: TargetIndex, sent: &Sent) -> bool {
+    fn would_read_the_same(&self, policy: PolicyIndex, target: TargetIndex, place: usize, course: &Course) -> bool {
+        let sent = &course.sent[place];
         let rules = self.policy(policy);
-        let (Some(stage), Some(start)) = (rules.stage_by_id(sent.stage), self.start(policy)) else { return false };
+        let Some(stage) = rules.stage_by_id(sent.stage) else { return false };
+        let on_request = sent.cause != Cause::Period;
+        if sent.policy_version != rules.version || (!on_request && !self.rests_on_the_same(policy, stage, sent)) {
+            return false;
+        }
+        let view = View::again(on_request, sent.id);
         let parted = if sent.stage.action.removes() {
-            let mut others = self.named_by_stage(policy, stage, target);
-            others.retain(|named| !sent.categories.contains(named));
-            Some(self.part(policy, target, &others))
+            // Of what it spoke of then.
+            let spoken_of = |name: &String| {
+                sent.categories.contains(name) || sent.kept.iter().any(|kept| kept.category == *name)
+            };
+            self.part(policy, target, view, spoken_of)
         } else {
-            self.part_for_warning(policy, stage)
+            self.part_for_warning(policy, stage, view).unwrap_or_default()
         };
-        let parted = parted.unwrap_or_default();
-        sent.policy_version == rules.version
-            && sent.since == self.since(policy, start)
-            && sent.deadline == self.deadline(policy, stage, start)
-            && sent.categories == parted.named
-            && sent.kept == parted.kept
+        sent.categories == parted.named && sent.kept == parted.kept
+    }
+
+    fn rests_on_the_same(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
+        self.ground(policy).is_some_and(|start| {
+            sent.since == self.since(start) && sent.deadline == self.deadline(policy, stage, start)
+        })
     }
 
     pub(super) fn wake_for_leases(&self, wake: &mut Wake) {
         for course in &self.record.courses {
-            for sent in &course.sent {
-                let Some((policy, _)) = self.renewable(course, sent) else { continue };
-                match renewal(sent) {
-                    Some(due) if due > self.now() => wake.no_later_than(due),
-                    Some(_) if self.circumstances.sending == Sending::RecallsOnly => wake.no_later_than(self.now()),
-                    Some(_) => wake.blocked.push((policy, sent.deadline)),
-                    None => {}
-                }
+            for place in 0..course.sent.len() {
+                let Some((policy, _)) = self.renewable(course, place) else { continue };
+                self.wake_for_lease(policy, &course.sent[place], wake);
             }
         }
         for recalled in &self.record.recalls {
@@ -98,9 +122,32 @@ impl Judgement<'_> {
         }
     }
 
+    fn wake_for_lease(&self, policy: PolicyIndex, sent: &Sent, wake: &mut Wake) {
+        match renewal(sent) {
+            None => {}
+            Some(due) if due > self.now() => wake.no_later_than(due),
+            Some(_) if self.circumstances.sending == Sending::RecallsOnly => wake.no_later_than(self.now()),
+            Some(_) if sent.cause == Cause::Period && self.window_opens() > self.now() => {
+                wake.no_later_than(self.window_opens());
+            }
+            Some(_) => {
+                let (deadline, on_request) = (sent.deadline, sent.cause != Cause::Period);
+                let by = self.renewal_obstacle(policy, sent).unwrap_or(Obstacle::Gate);
+                wake.blocked.push(Blocked { policy, deadline, on_request, by });
+            }
+        }
+    }
+
     pub(super) fn expiry(&self, target: TargetIndex) -> Option<Timestamp> {
         self.rules().target(target).acknowledge_within.map(|within| self.now() + within)
     }
+}
+
+/// Whether a warning has been followed by what it warned of.
+pub(super) fn is_overtaken(course: &Course, place: usize) -> bool {
+    let is_warning = |sent: &Sent| !sent.stage.action.removes();
+    let (warning, later) = (&course.sent[place], &course.sent[place + 1..]);
+    is_warning(warning) && later.iter().any(|sent| !is_warning(sent) || sent.stage.nth > warning.stage.nth)
 }
 
 /// When a command is to be sent again; `None`: never, it is done.

@@ -5,29 +5,37 @@
 //! 1. [`withdraw`]: commands whose ground is gone are recalled; activity later than what was sent
 //!    starts the policy over.
 //! 2. [`lease`]: recalls and commands without an answer are sent again when their time has come.
-//! 3. [`send`]: what is due leaves, by deadline, then by policy key, each seeing the one before.
-//! 4. the next [`Wake`].
+//! 3. [`send`]: what is due by period ([`standing`]) or on request ([`request`]) leaves, by deadline, then
+//!    by policy key, each seeing the one before, unless a hold [defers](defer) it. [`keepers`] part what
+//!    it names from what stays.
+//! 4. the next [`Wake`], and whether our own record may go ([`farewell`]).
 //!
 //! It cannot fail, and a second judgement at the same instant changes nothing.
 
 mod acknowledge;
+mod defer;
+mod farewell;
+mod hear;
 mod keepers;
 mod lease;
+mod request;
 mod send;
 mod standing;
 mod withdraw;
 
 pub use acknowledge::{Answered, acknowledge};
-pub use standing::{Start, starting_point};
+pub use farewell::{Farewell, is_from_before};
+pub use hear::{hear, note_withdrawals};
+pub use standing::{Start, StartKind, starting_point};
 
 use super::activity::LastSeen;
 use super::almanac::Almanac;
 use super::calendar::Timestamp;
 use super::command::Command;
-use super::customer::Record;
+use super::customer::{Course, Record};
 use super::gate::{Gate, KnownSince};
 use super::policy::{PolicyIndex, Rulebook};
-use standing::Candidate;
+use standing::{Candidate, FloorStanding, Ground};
 
 /// What may leave at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +45,77 @@ pub enum Sending {
     RecallsOnly,
 }
 
+/// Something that would leave as a first attempt, as far as the brake asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub policy: PolicyIndex,
+    pub deadline: Timestamp,
+    /// When it was asked for; `None`: it is due by period.
+    pub asked: Option<Timestamp>,
+}
+
+/// What the brake lets through.
+pub trait Allowance {
+    /// Whether a first attempt may leave.
+    fn allows(&self, due: Due) -> bool;
+    /// Whether further attempts of a policy's commands may leave.
+    fn allows_attempts(&self, policy: PolicyIndex) -> bool;
+}
+
+/// No brake.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlimited;
+
+impl Allowance for Unlimited {
+    fn allows(&self, _due: Due) -> bool {
+        true
+    }
+
+    fn allows_attempts(&self, _policy: PolicyIndex) -> bool {
+        true
+    }
+}
+
 /// When a customer must be judged again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wake {
     /// Something falls due at this instant, if nothing changes before. `None`: nothing ever will.
     pub at: Option<Timestamp>,
-    /// What would leave now but for the gate: the policy and the deadline it has to prove.
-    pub blocked: Vec<(PolicyIndex, Timestamp)>,
-    /// What would leave now but for the policy's mode, and the deadline it has passed.
-    pub withheld: Vec<(PolicyIndex, Timestamp)>,
+    /// What would leave now but for an obstacle that no passing of time removes.
+    pub blocked: Vec<Blocked>,
+    /// Nothing more will come of this customer: the record may go.
+    pub farewell: Option<Farewell>,
+}
+
+/// Something due that does not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blocked {
+    pub policy: PolicyIndex,
+    /// What the gate has to prove.
+    pub deadline: Timestamp,
+    pub on_request: bool,
+    pub by: Obstacle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    Gate,
+    /// The brake, a stop, or backlog that nobody has released.
+    Brake,
+    /// The policy's mode.
+    Mode,
 }
 
 impl Wake {
     fn no_later_than(&mut self, at: Timestamp) {
         self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// At `at`, unless that has passed.
+    fn at_last(&mut self, at: Timestamp, now: Timestamp) {
+        if at > now {
+            self.no_later_than(at);
+        }
     }
 }
 
@@ -61,6 +126,7 @@ pub struct Circumstances<'a> {
     /// Of the rulebook's zone.
     pub almanac: &'a Almanac,
     pub gate: &'a dyn Gate,
+    pub allowance: &'a dyn Allowance,
     pub now: Timestamp,
     pub sending: Sending,
 }
@@ -81,21 +147,47 @@ pub fn judge(
     {
         return wake;
     }
-    let starts = standing::starts(circumstances, seen);
-    let mut judgement = Judgement { circumstances, customer, starts, record, out };
+    note_withdrawals(circumstances, seen, record);
+    let grounds = standing::grounds(circumstances, seen, &record.claims);
+    let floors = standing::floors(circumstances, seen);
+    let mut judgement = Judgement { circumstances, customer, grounds, floors, record, out };
     judgement.withdraw();
     judgement.repeat_recalls();
     judgement.renew_leases();
+    judgement.note_deferrals();
     judgement.send_what_is_due();
-    judgement.wake()
+    let wake = judgement.wake();
+    record.courses.retain(|course| *course != Course::new(&course.policy));
+    wake
+}
+
+/// What would leave by an instant if nothing changed: each with the deadline it has passed by then.
+pub fn due_by(
+    circumstances: Circumstances<'_>,
+    customer: &str,
+    seen: &[LastSeen],
+    record: &Record,
+    by: Timestamp,
+) -> Vec<Due> {
+    let mut record = record.clone();
+    let grounds = standing::grounds(circumstances, seen, &record.claims);
+    let floors = standing::floors(circumstances, seen);
+    let mut judgement =
+        Judgement { circumstances, customer, grounds, floors, record: &mut record, out: &mut Vec::new() };
+    judgement.withdraw();
+    let candidates = judgement.policy_indices().flat_map(|policy| judgement.candidates(policy));
+    let due = candidates.filter(|candidate| candidate.deadline <= by);
+    due.map(|candidate| judgement.due(&candidate)).collect()
 }
 
 /// One customer under judgement.
 struct Judgement<'a> {
     circumstances: Circumstances<'a>,
     customer: &'a str,
-    /// By policy: where its periods start for this customer.
-    starts: Vec<Option<Start>>,
+    /// By policy: where its periods would start for this customer, but for requests.
+    grounds: Vec<Option<Start>>,
+    /// By floor.
+    floors: Vec<FloorStanding>,
     record: &'a mut Record,
     out: &'a mut Vec<Command>,
 }
@@ -113,55 +205,111 @@ impl<'a> Judgement<'a> {
         (0..self.rules().policies.len()).map(|place| PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX)))
     }
 
+    fn known_since(&self, policy: PolicyIndex) -> KnownSince {
+        self.circumstances.gate.known_since(policy)
+    }
+
     fn proven(&self, policy: PolicyIndex, deadline: Timestamp) -> bool {
         let Circumstances { gate, now, .. } = self.circumstances;
-        gate.known_since(policy) != KnownSince::Unknown
+        self.known_since(policy) != KnownSince::Unknown
             && gate.proven_up_to(policy, now).is_some_and(|proven| deadline <= proven)
+    }
+
+    fn proven_for_request(&self, deadline: Timestamp) -> bool {
+        let Circumstances { gate, now, .. } = self.circumstances;
+        gate.requests_proven_up_to(now).is_some_and(|proven| deadline <= proven)
+    }
+
+    /// The first instant from now on at which commands by period may leave.
+    fn window_opens(&self) -> Timestamp {
+        let rules = self.rules();
+        rules.window.map_or(self.now(), |window| window.opens(self.now(), rules.zone))
     }
 
     fn send_what_is_due(&mut self) {
         if self.circumstances.sending == Sending::RecallsOnly {
             return;
         }
+        let window_is_open = self.window_opens() == self.now();
         // Each pass sends at least one command that is then no longer due, so this ends.
-        while let Some(candidate) = self.next_to_send() {
+        while let Some(candidate) = self.next_to_send(window_is_open) {
             self.send(&candidate);
         }
     }
 
-    fn next_to_send(&self) -> Option<Candidate> {
+    fn next_to_send(&self, window_is_open: bool) -> Option<Candidate> {
         let due = |candidate: &Candidate| {
             candidate.ready <= self.now()
-                && self.policy(candidate.policy).mode.allows(candidate.action)
-                && self.proven(candidate.policy, candidate.deadline)
+                && (window_is_open || candidate.is_on_request())
+                && self.deferring_hold(candidate).is_none()
+                && self.obstacle(candidate).is_none()
         };
         self.policy_indices()
-            .filter_map(|policy| self.candidate(policy))
+            .flat_map(|policy| self.candidates(policy))
             .filter(due)
-            .min_by_key(|candidate| (candidate.deadline, candidate.policy))
+            .min_by_key(|candidate| (candidate.deadline, candidate.policy, candidate.rank()))
+    }
+
+    /// What keeps a candidate that is ready from leaving, and would still do tomorrow.
+    fn obstacle(&self, candidate: &Candidate) -> Option<Obstacle> {
+        if !self.policy(candidate.policy).mode.allows(candidate.action) {
+            return Some(Obstacle::Mode);
+        }
+        let proven = match candidate.ground {
+            Ground::Period(_) => self.proven(candidate.policy, candidate.proof),
+            Ground::Request(_) => self.proven_for_request(candidate.proof),
+        };
+        if !proven {
+            return Some(Obstacle::Gate);
+        }
+        let allowed = self.circumstances.allowance.allows(self.due(candidate));
+        (!allowed).then_some(Obstacle::Brake)
+    }
+
+    fn due(&self, candidate: &Candidate) -> Due {
+        let asked = match candidate.ground {
+            Ground::Period(_) => None,
+            Ground::Request(request) => Some(self.asked_at(candidate.policy, request)),
+        };
+        Due { policy: candidate.policy, deadline: candidate.deadline, asked }
     }
 
     fn wake(&mut self) -> Wake {
         let mut wake = Wake::default();
         self.wake_for_leases(&mut wake);
         for policy in self.policy_indices() {
-            if let Some(candidate) = self.candidate(policy) {
+            for candidate in self.candidates(policy) {
                 self.wake_for_candidate(&candidate, &mut wake);
             }
             self.wake_for_virtual_end(policy, &mut wake);
+            self.wake_for_requests(policy, &mut wake);
+            self.wake_for_what_is_left(policy, &mut wake);
+        }
+        if wake.blocked.is_empty() {
+            self.wake_for_farewell(&mut wake);
         }
         wake
     }
 
     fn wake_for_candidate(&self, candidate: &Candidate, wake: &mut Wake) {
+        let Candidate { policy, deadline, .. } = *candidate;
         if candidate.ready > self.now() {
-            wake.no_later_than(candidate.ready);
-        } else if !self.policy(candidate.policy).mode.allows(candidate.action) {
-            wake.withheld.push((candidate.policy, candidate.deadline));
-        } else if self.circumstances.sending == Sending::RecallsOnly {
-            wake.no_later_than(self.now());
-        } else {
-            wake.blocked.push((candidate.policy, candidate.deadline));
+            return wake.no_later_than(candidate.ready);
+        }
+        if self.deferring_hold(candidate).is_some() {
+            return self.wake_for_holds(policy, wake);
+        }
+        let on_request = candidate.is_on_request();
+        match self.obstacle(candidate) {
+            Some(Obstacle::Mode) => wake.blocked.push(Blocked { policy, deadline, on_request, by: Obstacle::Mode }),
+            _ if self.circumstances.sending == Sending::RecallsOnly => wake.no_later_than(self.now()),
+            _ if !on_request && self.window_opens() > self.now() => wake.no_later_than(self.window_opens()),
+            Some(by) => {
+                let deadline = if by == Obstacle::Gate { candidate.proof } else { deadline };
+                wake.blocked.push(Blocked { policy, deadline, on_request, by });
+            }
+            // It was sent, and is due again at once only if something is wrong: never spin.
+            None => wake.no_later_than(self.now()),
         }
     }
 }

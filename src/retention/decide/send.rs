@@ -1,72 +1,91 @@
 //! What leaves: composing a command, remembering it.
 
 use super::Judgement;
-use super::keepers::Parted;
-use super::standing::{Candidate, Start};
+use super::hear::course_mut;
+use super::keepers::{Parted, View};
+use super::standing::{Addressee, Candidate, Ground, Start};
 use crate::retention::command::{Cause, Command, Next, Verb};
-use crate::retention::customer::{Course, Left, Reply, Sent};
+use crate::retention::customer::{Course, Left, Reply, Request, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 use uuid::Uuid;
 
 impl Judgement<'_> {
-    /// Sends a candidate to each of its targets and remembers what was sent and what was left.
+    /// The policy's course, made if there is none.
+    pub(super) fn course_mut(&mut self, policy: PolicyIndex) -> &mut Course {
+        let key = &self.rules().policies[usize::from(policy.0)].key;
+        course_mut(self.record, key)
+    }
+
+    /// Sends a candidate to each of its addressees and remembers what was sent and what was left.
     pub(super) fn send(&mut self, candidate: &Candidate) {
-        let Some(start) = self.start(candidate.policy) else { return };
-        let course = self.course_for_sending(candidate.policy, start);
-        for &target in &candidate.targets {
-            let sent = self.compose(course, candidate, target, start);
+        let policy = candidate.policy;
+        for addressee in &candidate.to {
+            let sent = self.compose(candidate, addressee);
             if sent.stage.action.removes() {
-                self.remember_what_is_left(course, &sent);
+                self.remember_what_is_left(candidate, addressee, &sent);
             }
-            self.record.courses[course].sent.push(sent);
+            self.course_mut(policy).sent.push(sent);
+            let course = self.place_of(policy);
             let place = self.record.courses[course].sent.len() - 1;
-            let command = self.command_of(course, place, target);
+            let command = self.command_of(course, place, addressee.target);
             self.out.push(command);
         }
+        let course = self.course_mut(policy);
+        match candidate.ground {
+            Ground::Period(start) => course.since = Some(start.at),
+            // What covers more is spent with it.
+            Ground::Request(request) => course.served = course.served.max(Some(request.at)),
+        }
+        if !candidate.is_on_request() || course.left.iter().all(|left| left.request.is_none()) {
+            course.deferred_by = None;
+        }
     }
 
-    /// The place of the policy's course; sending to what an earlier removal left is a new round.
-    fn course_for_sending(&mut self, policy: PolicyIndex, start: Start) -> usize {
-        let key = &self.policy(policy).key;
-        let courses = &mut self.record.courses;
-        let place = match courses.binary_search_by(|course| course.policy.as_str().cmp(key)) {
-            Ok(place) => place,
-            Err(place) => {
-                courses.insert(place, Course::new(key));
-                place
+    fn place_of(&mut self, policy: PolicyIndex) -> usize {
+        let key = self.policy(policy).key.as_str();
+        let place = self.record.courses.binary_search_by(|course| course.policy.as_str().cmp(key));
+        place.unwrap_or_else(|place| place)
+    }
+
+    fn compose(&mut self, candidate: &Candidate, addressee: &Addressee) -> Sent {
+        let Candidate { policy, action, deadline, ground, .. } = *candidate;
+        let target = addressee.target;
+        let stage = self.policy(policy).stage_id(addressee.stage);
+        let (cause, since, request) = match ground {
+            Ground::Period(start) => (Cause::Period, self.since(start), None),
+            Ground::Request(request) => (request.cause, Self::request_since(request), Some(request)),
+        };
+        let key = self.rules().target(target).key.clone();
+        let is_same = |sent: &Sent| {
+            (sent.target.as_str(), sent.stage, sent.cause, &sent.since) == (key.as_str(), stage, cause, &since)
+        };
+        if self.course(policy).is_some_and(|course| course.sent.iter().any(is_same)) {
+            self.course_mut(policy).round += 1;
+        }
+        let view = if request.is_some() { View::on_request() } else { View::by_period() };
+        let parted = match action.removes() {
+            true => self.part_for(policy, addressee, request, view),
+            false => {
+                let parted = self.part_for_warning(policy, addressee.stage, view);
+                parted.unwrap_or_else(|| self.everything(policy))
             }
         };
-        let course = &mut courses[place];
-        course.since = Some(start.at);
-        place
-    }
-
-    fn compose(&mut self, course: usize, candidate: &Candidate, target: TargetIndex, start: Start) -> Sent {
-        let Candidate { policy, stage, action, deadline, .. } = *candidate;
-        let already = self.named_by_stage(policy, stage, target);
-        let again = self.sent_of_stage(policy, stage).any(|sent| sent.target == self.rules().target(target).key);
-        if again {
-            self.record.courses[course].round += 1;
-        }
-        let parted = match action.removes() {
-            true => self.part(policy, target, &already),
-            false => self.part_for_warning(policy, stage).unwrap_or_else(|| self.everything(policy)),
+        let next = match ground {
+            Ground::Period(start) if !action.removes() => self.next_after_warning(policy, addressee.stage, start),
+            _ => None,
         };
-        let next = (!action.removes()).then(|| self.next_after_warning(policy, stage, start)).flatten();
-        let round = self.record.courses[course].round;
-        let since = self.since(policy, start);
         let mut sent = Sent {
             id: Uuid::nil(),
-            round,
-            target: self.rules().target(target).key.clone(),
-            stage: self.policy(policy).stage_id(stage),
-            cause: Cause::Period,
+            round: self.course(policy).map_or(0, |course| course.round),
+            target: key,
+            stage,
+            cause,
             policy_version: self.policy(policy).version.clone(),
             categories: parted.named,
             kept: parted.kept,
             since,
             deadline,
-            deferred_by: None,
+            deferred_by: self.deferred_by(candidate, addressee),
             next,
             sent_at: self.now(),
             first_sent_at: self.now(),
@@ -89,34 +108,45 @@ impl Judgement<'_> {
 
     /// What follows, and when it can at the earliest if the warning is given now.
     fn next_after_warning(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Next> {
-        let rules = self.policy(policy);
-        let next = rules.stages.get(warning + 1)?;
-        let by_period = self.deadline(policy, warning + 1, start) + rules.lateness;
+        let next = self.policy(policy).stages.get(warning + 1)?;
+        let by_period = self.ready_by_period(policy, warning + 1, start);
         let by_notice = self.notice_after(policy, warning, start, self.now());
         Some(Next { action: next.action, on: by_period.max(by_notice) })
     }
 
     /// What a removal leaves is the policy's to remove later, unless another command names it first; what
     /// it names, nobody has to remove again.
-    fn remember_what_is_left(&mut self, course: usize, sent: &Sent) {
+    fn remember_what_is_left(&mut self, candidate: &Candidate, addressee: &Addressee, sent: &Sent) {
         for other in &mut self.record.courses {
             for left in other.left.iter_mut().filter(|left| left.target == sent.target) {
                 left.categories.retain(|category| !sent.categories.contains(category));
             }
             other.left.retain(|left| !left.categories.is_empty());
         }
+        let request = match candidate.ground {
+            Ground::Period(_) => None,
+            Ground::Request(request) => Some(request),
+        };
+        // A later word of the same kind covers an earlier one.
+        let is_covered = |left: &Left| {
+            let same_kind = left.request.map(|request| request.cause) == request.map(|request| request.cause);
+            left.target == sent.target && left.stage == sent.stage && same_kind
+        };
         let categories: Vec<String> = sent.kept.iter().map(|kept| kept.category.clone()).collect();
-        let lefts = &mut self.record.courses[course].left;
-        lefts.retain(|left| !(left.target == sent.target && left.stage == sent.stage));
+        let observed = self.observed_hold(candidate.policy, request);
+        let course = self.course_mut(candidate.policy);
+        course.left.retain(|left| !is_covered(left));
         if !categories.is_empty() {
-            lefts.push(Left {
-                target: sent.target.clone(),
-                stage: sent.stage,
-                categories,
-                request: None,
-                again: false,
-            });
+            let (target, stage) = (sent.target.clone(), sent.stage);
+            course.left.push(Left { target, stage, categories, request, again: false });
+            if observed.is_some() && !addressee.left {
+                course.deferred_by = observed;
+            }
         }
+    }
+
+    fn observed_hold(&self, policy: PolicyIndex, request: Option<Request>) -> Option<String> {
+        request.and_then(|_| self.last_stop(policy, None)).map(|stop| stop.id)
     }
 
     /// The command as it leaves now: the latest attempt of what was sent.

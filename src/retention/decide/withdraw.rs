@@ -1,8 +1,11 @@
 //! Recall: a command whose ground is gone is cancelled, whatever took it away.
 
 use super::Judgement;
-use crate::retention::command::{Command, Verb};
-use crate::retention::customer::{Course, Recalled, Reply, Sent};
+use super::keepers::View;
+use super::lease::is_overtaken;
+use crate::retention::command::{Cause, Command, Verb};
+use crate::retention::customer::{Course, Left, Recalled, Reply, Request, Sent};
+use crate::retention::gate::KnownSince;
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 impl Judgement<'_> {
@@ -15,7 +18,8 @@ impl Judgement<'_> {
         for place in 0..self.record.courses.len() {
             let course = &self.record.courses[place];
             let policy = self.rules().policy_by_key(&course.policy);
-            let gone = self.places_to_recall(policy, course, |sent| self.ground_is_gone(policy, course, sent));
+            let gone = places_to_recall(course, |sent| self.ground_is_gone(policy, course, sent));
+            self.give_words_again(place, &gone);
             self.recall(place, &gone);
             self.record.courses[place].round += u32::from(!gone.is_empty());
         }
@@ -24,78 +28,103 @@ impl Judgement<'_> {
     fn start_over(&mut self, place: usize) {
         let course = &self.record.courses[place];
         let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
-        if !self.starts_over(policy, course) {
-            return;
+        let Some(start) = self.start(policy) else { return };
+        // Whatever was left on a request is covered by the period that runs again.
+        let has_returned = course.left.iter().any(|left| left.request.is_some_and(|request| request.at < start.at));
+        let came_later = course.since.is_some_and(|since| start.at > since);
+        if came_later {
+            let standing = places_to_recall(course, |sent| sent.cause == Cause::Period);
+            self.recall(place, &standing);
         }
-        let standing = self.places_to_recall(Some(policy), course, |_| true);
-        self.recall(place, &standing);
         let course = &mut self.record.courses[place];
-        course.sent.clear();
-        course.left.clear();
-        course.since = None;
-        course.round += 1;
-    }
-
-    fn places_to_recall(
-        &self,
-        policy: Option<PolicyIndex>,
-        course: &Course,
-        is_gone: impl Fn(&Sent) -> bool,
-    ) -> Vec<usize> {
-        let sent = course.sent.iter().enumerate();
-        let gone = sent.filter(|(_, sent)| is_gone(sent) && self.can_be_recalled(policy, course, sent));
-        gone.map(|(place, _)| place).collect()
-    }
-
-    /// Activity later than the starting point of what was sent starts the policy over, however late it
-    /// arrives: what it left behind must go one day too.
-    fn starts_over(&self, policy: PolicyIndex, course: &Course) -> bool {
-        match (course.since, self.start(policy)) {
-            (Some(since), Some(start)) => start.at > since,
-            _ => false,
+        if came_later {
+            let waits = |sent: &Sent| sent.cause != Cause::Period && !matches!(sent.reply, Reply::Done { .. });
+            course.sent.retain(waits);
+            course.left.retain(|left| left.request.is_some());
+            course.since = None;
+            course.deferred_by = None;
         }
+        if has_returned {
+            course.left.retain(|left| left.request.is_none_or(|request| request.at >= start.at));
+            course.deferred_by = None;
+        }
+        course.round += u32::from(came_later || has_returned);
     }
 
     fn ground_is_gone(&self, policy: Option<PolicyIndex>, course: &Course, sent: &Sent) -> bool {
         let Some(policy) = policy else { return true };
         let rules = self.policy(policy);
-        let (Some(stage), Some(start)) = (rules.stage_by_id(sent.stage), self.start(policy)) else { return true };
+        let Some(stage) = rules.stage_by_id(sent.stage) else { return true };
         let target = self.rules().target_by_key(&sent.target);
-        let in_force = target.is_some_and(|target| rules.stages[stage].targets.contains(&target));
-        if !in_force || !rules.mode.allows(sent.stage.action) {
+        let Some(target) = target.filter(|target| rules.stages[stage].targets.contains(target)) else { return true };
+        if !rules.mode.allows(sent.stage.action) {
             return true;
         }
-        if self.deadline(policy, stage, start) > self.now() {
+        match sent.cause {
+            Cause::Period => self.ground_by_period_is_gone(policy, course, sent, stage, target),
+            Cause::Withdrawn => {
+                let stands = |at| self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= at);
+                !stands(sent.since.at) || self.names_something_kept(policy, sent, target)
+            }
+            Cause::ErasureRequest => self.names_something_kept(policy, sent, target),
+        }
+    }
+
+    fn ground_by_period_is_gone(
+        &self,
+        policy: PolicyIndex,
+        course: &Course,
+        sent: &Sent,
+        stage: usize,
+        target: TargetIndex,
+    ) -> bool {
+        if self.last_stop(policy, Some(sent.id)).is_some() {
             return true;
+        }
+        match self.ground(policy) {
+            Some(start) if self.deadline(policy, stage, start) > self.now() => return true,
+            // What was asked for since takes no ground away, and what isn't known yet neither.
+            None if self.known_since(policy) != KnownSince::Unknown => return true,
+            _ => {}
         }
         if sent.stage.action.removes() {
-            target.is_none_or(|target| self.names_something_kept(policy, sent, target))
-        } else {
-            let last_sent = course.sent.iter().filter_map(|other| rules.stage_by_id(other.stage)).max();
-            last_sent == Some(stage) && self.warns_of_something_kept(policy, stage, sent)
+            return self.names_something_kept(policy, sent, target);
         }
+        let place = course.sent.iter().position(|other| other.id == sent.id);
+        place.is_some_and(|place| !is_overtaken(course, place)) && self.warns_of_something_kept(policy, stage, sent)
     }
 
     fn names_something_kept(&self, policy: PolicyIndex, sent: &Sent, target: TargetIndex) -> bool {
-        let parted = self.part(policy, target, &[]);
-        sent.categories.iter().any(|named| !parted.named.contains(named))
+        let view = View::again(sent.cause != Cause::Period, sent.id);
+        !self.part(policy, target, view, |name| sent.categories.contains(name)).kept.is_empty()
     }
 
     fn warns_of_something_kept(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
-        let named = self.warned_of(policy, stage);
-        named.is_some_and(|named| sent.categories.iter().any(|category| !named.contains(category)))
+        let parted = self.part_for_warning(policy, stage, View::again(false, sent.id));
+        parted.is_some_and(|parted| sent.categories.iter().any(|category| !parted.named.contains(category)))
     }
 
-    /// A removal until it is done; a warning until the next stage has been sent.
-    fn can_be_recalled(&self, policy: Option<PolicyIndex>, course: &Course, sent: &Sent) -> bool {
-        if sent.stage.action.removes() {
-            return !matches!(sent.reply, Reply::Done { .. });
+    /// The word of a request that is recalled because something keeps what it named must be given anew.
+    fn give_words_again(&mut self, course: usize, places: &[usize]) {
+        let Some(policy) = self.rules().policy_by_key(&self.record.courses[course].policy) else { return };
+        let names = |category: &u8| self.rules().categories[usize::from(*category)].clone();
+        let all: Vec<String> = self.policy(policy).categories.iter().map(names).collect();
+        for &place in places {
+            let sent = &self.record.courses[course].sent[place];
+            let stands = match sent.cause {
+                Cause::Period => false,
+                Cause::Withdrawn => self.withdrawn_at(policy) == Some(sent.since.at),
+                Cause::ErasureRequest => true,
+            };
+            if !stands {
+                continue;
+            }
+            let request = Some(Request { cause: sent.cause, at: sent.since.at });
+            let (target, stage) = (sent.target.clone(), sent.stage);
+            let lefts = &mut self.record.courses[course].left;
+            lefts.retain(|left| !(left.target == target && left.stage == stage && left.request == request));
+            lefts.push(Left { target, stage, categories: all.clone(), request, again: true });
         }
-        let later = |other: &Sent| match policy.map(|policy| self.policy(policy)) {
-            Some(rules) => rules.stage_by_id(other.stage) > rules.stage_by_id(sent.stage),
-            None => other.stage.action.removes() && other.deadline >= sent.deadline,
-        };
-        !course.sent.iter().any(later)
     }
 
     /// Takes commands of one course back, in the order they were sent.
@@ -154,6 +183,17 @@ impl Judgement<'_> {
                 None => false,
             }
     }
+}
+
+/// Those among what was sent that are gone and can still be recalled: a removal until it is done, a warning
+/// until the next stage has been sent.
+fn places_to_recall(course: &Course, is_gone: impl Fn(&Sent) -> bool) -> Vec<usize> {
+    let can_be_recalled = |place: usize| {
+        let sent = &course.sent[place];
+        if sent.stage.action.removes() { !matches!(sent.reply, Reply::Done { .. }) } else { !is_overtaken(course, place) }
+    };
+    let places = 0..course.sent.len();
+    places.filter(|&place| can_be_recalled(place) && is_gone(&course.sent[place])).collect()
 }
 
 fn recall_command(recalled: &Recalled, target: TargetIndex) -> Command {

@@ -4,7 +4,7 @@ use super::undo::Rare;
 use super::{More, Shard, decoded};
 use crate::retention::calendar::Timestamp;
 use crate::retention::customer::Record;
-use crate::retention::decide::{Circumstances, Sending, Wake, judge};
+use crate::retention::decide::{Circumstances, Sending, Unlimited, Wake, judge};
 use crate::retention::gate::{Gate, KnownSince};
 use crate::retention::policy::{FloorIndex, PolicyIndex};
 use crate::track::outputs::Outputs;
@@ -135,6 +135,7 @@ impl Shard {
             rules: &self.config.rules,
             almanac: &self.almanac,
             gate: &moment.standing,
+            allowance: &Unlimited,
             now: moment.now,
             sending: moment.sending,
         };
@@ -158,13 +159,15 @@ impl Shard {
     /// Files a customer who was just judged under the next wake, if that is earlier than what they are
     /// filed under.
     fn look_again(&mut self, slot: Slot, wake: &Wake, has_record: bool, moment: &Moment) {
-        let stirred = has_record || !wake.blocked.is_empty() || !wake.withheld.is_empty();
+        let stirred = has_record || !wake.blocked.is_empty();
         let was_stirred = self.table.set_mark(slot, Mark::STIRRED, stirred);
         if was_stirred != stirred {
             self.remember(Rare::Stirred(slot, was_stirred));
         }
         if was_stirred || stirred {
-            self.wait_for_gate(slot, &wake.blocked);
+            let gate = wake.blocked.iter().filter(|blocked| blocked.by == crate::retention::decide::Obstacle::Gate);
+            let waits: Vec<_> = gate.map(|blocked| (blocked.policy, blocked.deadline)).collect();
+            self.wait_for_gate(slot, &waits);
         }
         let Some(at) = wake.at else { return };
         // What is held back until the shard has caught up may be looked at in this very second.

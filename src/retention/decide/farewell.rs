@@ -1,0 +1,103 @@
+//! When nothing more will come of a customer, our own record goes, too.
+
+use super::lease::is_overtaken;
+use super::{Judgement, Wake};
+use crate::retention::calendar::{Seconds, Timestamp};
+use crate::retention::command::Cause;
+use crate::retention::claims::Claim;
+use crate::retention::customer::{Record, Reply, Sent};
+use crate::retention::gate::KnownSince;
+use crate::retention::policy::{PolicyIndex, Rulebook};
+
+/// How long to wait with a farewell that a gate keeps from being said.
+const LOOK_AGAIN: Seconds = Seconds(86_400);
+
+/// What is left to remember of a customer whose record goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// The moment the last command was decided.
+    pub end: Timestamp,
+    /// Of that command.
+    pub cause: Cause,
+    /// Keys of the policies that sent something, ordered.
+    pub policies: Vec<String>,
+    /// Consents that stand withdrawn, with when they were, ordered by name.
+    pub withdrawn: Vec<(String, Timestamp)>,
+}
+
+impl Farewell {
+    /// Consents that stood withdrawn stand for the customer who comes anew.
+    pub fn stand(&self, record: &mut Record) {
+        for (name, at) in &self.withdrawn {
+            let withdrawal = Claim::Consent { name: name.clone(), given: false, at: *at };
+            record.claims.merge(&withdrawal, *at);
+        }
+    }
+}
+
+/// Whether something that happened at `at` lies before the end: at day resolution before its local day.
+pub fn is_from_before(rules: &Rulebook, end: Timestamp, at: Timestamp) -> bool {
+    let at_resolution = |at: Timestamp| rules.resolution.apply(at, rules.zone);
+    at_resolution(at) < at_resolution(end)
+}
+
+impl Judgement<'_> {
+    pub(super) fn wake_for_farewell(&self, wake: &mut Wake) {
+        let Some(farewell) = self.farewell() else { return };
+        let (rules, now) = (self.rules(), self.now());
+        let at = rules.forget.after.deadline(farewell.end, rules.zone);
+        if at > now {
+            return wake.no_later_than(at);
+        }
+        let is_open = |policy: PolicyIndex| {
+            self.known_since(policy) != KnownSince::Unknown
+                && self.circumstances.gate.proven_up_to(policy, now).is_some()
+        };
+        if self.policy_indices().all(is_open) {
+            wake.farewell = Some(farewell);
+        } else {
+            wake.no_later_than(now + LOOK_AGAIN);
+        }
+    }
+
+    /// `None`: something may still come of the customer.
+    fn farewell(&self) -> Option<Farewell> {
+        let claims = &self.record.claims;
+        let is_held = claims.holds_in_force(self.now()).next().is_some();
+        let had_start = self.grounds.iter().any(Option::is_some);
+        if is_held || !had_start || !self.record.recalls.is_empty() {
+            return None;
+        }
+        let courses = &self.record.courses;
+        let is_answered = |sent: &Sent| matches!(sent.reply, Reply::Done { .. });
+        let answered = courses.iter().all(|course| {
+            (0..course.sent.len()).all(|place| is_answered(&course.sent[place]) || is_overtaken(course, place))
+        });
+        let nothing_left = courses.iter().all(|course| course.left.is_empty());
+        if !answered || !nothing_left || !self.policy_indices().all(|policy| self.is_through(policy)) {
+            return None;
+        }
+        let sent = courses.iter().flat_map(|course| &course.sent);
+        if !sent.clone().any(|sent| sent.stage.action.removes()) {
+            return None;
+        }
+        let last = sent.max_by_key(|sent| sent.first_sent_at)?;
+        let policies = courses.iter().filter(|course| !course.sent.is_empty());
+        let withdrawn = claims.consents.iter();
+        Some(Farewell {
+            end: last.first_sent_at,
+            cause: last.cause,
+            policies: policies.map(|course| course.policy.clone()).collect(),
+            withdrawn: withdrawn.filter_map(|consent| Some((consent.name.clone(), consent.withdrawn_last()?))).collect(),
+        })
+    }
+
+    /// One without a starting point counts as done.
+    fn is_through(&self, policy: PolicyIndex) -> bool {
+        if self.known_since(policy) == KnownSince::Unknown {
+            return false;
+        }
+        let is_asked = self.erasure(policy).is_some() || self.withdrawal(policy).is_some();
+        !is_asked && (self.start(policy).is_none() || self.finished(policy))
+    }
+}

@@ -1,0 +1,131 @@
+//! Requests: erasure, and consent withdrawn.
+//!
+//! A request counts from the end of its local day, so that it covers that day's activity (at second
+//! resolution at once). What it covers is spent once it is served.
+
+use super::hear::counts_from;
+use super::keepers::View;
+use super::standing::{Addressee, Candidate, Ground};
+use super::{Judgement, Wake};
+use crate::retention::calendar::Timestamp;
+use crate::retention::command::{Cause, Since};
+use crate::retention::customer::Request;
+use crate::retention::policy::PolicyIndex;
+
+impl Judgement<'_> {
+    /// When consent to the policy was withdrawn, if that is the last word on it and counts by now.
+    pub(super) fn withdrawn_at(&self, policy: PolicyIndex) -> Option<Timestamp> {
+        let name = self.policy(policy).consent.as_ref()?;
+        let withdrawn = self.record.claims.consent(name)?.withdrawn_last()?;
+        Some(self.at_resolution(withdrawn))
+    }
+
+    pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
+        self.withdrawn_at(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
+    }
+
+    fn at_resolution(&self, at: Timestamp) -> Timestamp {
+        self.circumstances.almanac.at_resolution(self.rules().resolution, at)
+    }
+
+    /// The request that erasure makes of every policy, until it is served.
+    pub(super) fn erasure(&self, policy: PolicyIndex) -> Option<Request> {
+        let at = self.at_resolution(self.record.claims.erasure?);
+        self.is_unserved(policy, at).then_some(Request { cause: Cause::ErasureRequest, at })
+    }
+
+    /// The request that a withdrawal makes of a policy that covered the customer and has not removed
+    /// them since.
+    pub(super) fn withdrawal(&self, policy: PolicyIndex) -> Option<Request> {
+        let at = self.withdrawn_at(policy)?;
+        let covered = self.course(policy)?.withdrawn == Some(at);
+        let asks = covered && self.is_unserved(policy, at) && !self.was_removed_before(policy, at);
+        asks.then_some(Request { cause: Cause::Withdrawn, at })
+    }
+
+    fn is_unserved(&self, policy: PolicyIndex, at: Timestamp) -> bool {
+        let served = self.course(policy).and_then(|course| course.served);
+        served.is_none_or(|served| served < at)
+    }
+
+    /// By period, and no activity from before the withdrawal has come since.
+    fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
+        let since = self.course(policy).and_then(|course| course.since);
+        let came_later = match (self.ground(policy), since) {
+            (Some(start), Some(since)) => start.at > since && start.at <= withdrawn,
+            _ => false,
+        };
+        self.is_removed(policy) && !came_later
+    }
+
+    /// When a request was made, to the second.
+    pub(super) fn asked_at(&self, policy: PolicyIndex, request: Request) -> Timestamp {
+        let claims = &self.record.claims;
+        let consent = self.policy(policy).consent.as_ref().and_then(|name| claims.consent(name));
+        let asked = match request.cause {
+            Cause::ErasureRequest => claims.erasure,
+            _ => consent.and_then(|consent| consent.withdrawn),
+        };
+        // What was left on an earlier request was asked for no later than that.
+        asked.map_or(request.at, |asked| asked.min(request.at))
+    }
+
+    pub(super) fn request_since(request: Request) -> Since {
+        let kind = if request.cause == Cause::Withdrawn { "withdrawn" } else { "erasure" };
+        Since { kind: kind.to_owned(), at: request.at }
+    }
+
+    pub(super) fn request_deadline(&self, request: Request) -> Timestamp {
+        counts_from(self.rules(), request.at)
+    }
+
+    /// What requests make due: their word, and what it left.
+    pub(super) fn request_candidates(&self, policy: PolicyIndex) -> Vec<Candidate> {
+        let requests = [self.erasure(policy), self.withdrawal(policy)];
+        let words = requests.into_iter().flatten().map(|request| self.word(policy, request));
+        words.chain(self.left_by_request(policy)).collect()
+    }
+
+    /// At each target that a removing stage speaks to, the last one that does.
+    fn word(&self, policy: PolicyIndex, request: Request) -> Candidate {
+        let mut to: Vec<Addressee> = Vec::new();
+        for (stage, rules) in self.policy(policy).stages.iter().enumerate().filter(|(_, stage)| stage.action.removes()) {
+            to.retain(|addressee| !rules.targets.contains(&addressee.target));
+            to.extend(rules.targets.iter().map(|&target| Addressee { stage, target, left: false }));
+        }
+        self.on_request(policy, request, to)
+    }
+
+    /// What an earlier word left at a target and nothing keeps any more, or a word that was recalled.
+    fn left_by_request(&self, policy: PolicyIndex) -> Option<Candidate> {
+        let (stage, target, request) = self.course(policy)?.left.iter().find_map(|left| {
+            let request = left.request?;
+            let stage = self.policy(policy).stage_by_id(left.stage)?;
+            let target = self.rules().target_by_key(&left.target)?;
+            let view = View::on_request();
+            let is_due = left.again || left.categories.iter().any(|name| self.is_free(policy, name, target, view));
+            is_due.then_some((stage, target, request))
+        })?;
+        Some(self.on_request(policy, request, vec![Addressee { stage, target, left: true }]))
+    }
+
+    fn on_request(&self, policy: PolicyIndex, request: Request, to: Vec<Addressee>) -> Candidate {
+        let deadline = self.request_deadline(request);
+        let mut ready = deadline;
+        for addressee in to.iter().filter(|addressee| addressee.left) {
+            if let Some((_, end)) = self.floor_that_left(policy, addressee, Some(request)) {
+                ready = ready.max(end + self.policy(policy).lateness);
+            }
+        }
+        let action = self.policy(policy).stages[to.first().map_or(0, |addressee| addressee.stage)].action;
+        let proof = deadline.max(self.floors_over(policy));
+        Candidate { policy, action, ground: Ground::Request(request), to, deadline, ready, proof }
+    }
+
+    /// Requests that don't count yet, and withdrawals after which nothing starts over.
+    pub(super) fn wake_for_requests(&self, policy: PolicyIndex, wake: &mut Wake) {
+        if let Some(at) = self.withdrawn_at(policy) {
+            wake.at_last(counts_from(self.rules(), at), self.now());
+        }
+    }
+}
