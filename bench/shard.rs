@@ -168,7 +168,8 @@ fn report(shard: &mut Shard, now: i64) {
         shown: History::Whole,
         rules: vec![facts; KINDS.len()],
     };
-    let topics = vec![TopicPartitions { topic: "shop".to_owned(), source: "shop".to_owned(), partitions: 1 }];
+    let topics =
+        vec![TopicPartitions { topic: "shop".to_owned(), source: "shop".to_owned(), partitions: 1, kept_for: None }];
     let mut value = Vec::new();
     progress::encode(&Progress { config: config.hash, topics, partitions: vec![partition] }, &mut value);
     shard.apply(Input { offset: 0, append_ms: now * 1000, key: None, value: Some(&value) });

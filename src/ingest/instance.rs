@@ -78,6 +78,8 @@ pub struct Instance {
     lanes: Lanes,
     clocks: Clocks,
     topics: Vec<TopicPartitions>,
+    /// For how long topics keep their records; those that keep them for ever are left out.
+    kept_for: BTreeMap<String, Seconds>,
     /// There were no other topics and partitions then.
     topics_at: Option<Timestamp>,
     /// When each shard was last reported to; `None`: it shall be at once.
@@ -104,6 +106,7 @@ impl Instance {
             lanes: Lanes::new(shards + 1),
             clocks: Clocks::new(shards),
             topics: Vec::new(),
+            kept_for: BTreeMap::new(),
             topics_at: None,
             reported_at: vec![None; shards],
             counts: vec![Counts::default(); config.sources.len()],
@@ -331,12 +334,19 @@ impl Instance {
     /// the one with acknowledgements.
     pub fn topics<'t>(&mut self, at: Timestamp, known: impl Iterator<Item = (&'t str, u32)>) -> Vec<String> {
         self.topics = topics::resolve(&self.config, known);
+        self.topics.iter_mut().for_each(|topic| topic.kept_for = self.kept_for.get(&topic.topic).copied());
         if self.topics_at.is_none() {
             self.reported_at.fill(None);
         }
         self.topics_at = self.topics_at.max(Some(at));
         let there = self.topics.iter().filter(|topic| topic.partitions > 0).map(|topic| topic.topic.clone());
         there.chain([self.acknowledgements.clone()]).collect()
+    }
+
+    /// For how long topics keep their records, in milliseconds; those that keep them for ever are left out.
+    pub fn retentions(&mut self, retentions: &BTreeMap<String, i64>) {
+        let seconds = |milliseconds: i64| Seconds(milliseconds.saturating_add(999) / 1000);
+        self.kept_for = retentions.iter().map(|(topic, kept)| (topic.clone(), seconds(*kept))).collect();
     }
 
     /// The partitions of which any commit tells that a partition of `topic` joins later.

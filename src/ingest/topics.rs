@@ -26,7 +26,7 @@ pub fn resolve<'t>(config: &Config, known: impl Iterator<Item = (&'t str, u32)>)
     for (topic, partitions) in known {
         if let Some(source) = source_of(config, topic) {
             let source = config.sources[source].key.clone();
-            topics.push(TopicPartitions { topic: topic.to_owned(), source, partitions });
+            topics.push(TopicPartitions { topic: topic.to_owned(), source, partitions, kept_for: None });
         }
     }
     for source in config.sources.iter().filter(|source| !source.retired) {
@@ -34,7 +34,12 @@ pub fn resolve<'t>(config: &Config, known: impl Iterator<Item = (&'t str, u32)>)
             if let TopicPattern::Name(name) = pattern
                 && !topics.iter().any(|topic| topic.topic == *name)
             {
-                topics.push(TopicPartitions { topic: name.clone(), source: source.key.clone(), partitions: 0 });
+                topics.push(TopicPartitions {
+                    topic: name.clone(),
+                    source: source.key.clone(),
+                    partitions: 0,
+                    kept_for: None,
+                });
             }
         }
     }

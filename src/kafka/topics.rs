@@ -185,7 +185,8 @@ pub fn partitions_of_all(clients: &Clients) -> Result<BTreeMap<String, u32>, Top
 /// When the brokers can't be asked.
 pub fn look(clients: &Clients, wanted: &[Wanted]) -> Result<Vec<Found>, TopicsError> {
     let there = partitions_of_all(clients)?;
-    let settings = settings_of(clients, wanted.iter().filter(|topic| there.contains_key(&topic.name)))?;
+    let described = wanted.iter().filter(|topic| there.contains_key(&topic.name) && !topic.settings.is_empty());
+    let settings = settings_of(clients, &described.map(|topic| topic.name.as_str()).collect::<Vec<_>>())?;
     let look = |topic: &Wanted| {
         let partitions = there.get(&topic.name).copied();
         let faults = match partitions {
@@ -197,11 +198,24 @@ pub fn look(clients: &Clients, wanted: &[Wanted]) -> Result<Vec<Found>, TopicsEr
     Ok(wanted.iter().map(look).collect())
 }
 
-fn settings_of<'w>(
-    clients: &Clients,
-    topics: impl Iterator<Item = &'w Wanted>,
-) -> Result<BTreeMap<String, BTreeMap<String, String>>, TopicsError> {
-    let names: Vec<&str> = topics.filter(|topic| !topic.settings.is_empty()).map(|topic| topic.name.as_str()).collect();
+/// For how long topics keep their records at most, in milliseconds. One that keeps them for ever, or
+/// whose settings may not be read, is left out.
+///
+/// # Errors
+/// When the brokers can't be asked.
+pub fn retentions(clients: &Clients, topics: &[String]) -> Result<BTreeMap<String, i64>, TopicsError> {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let settings = settings_of(clients, &names)?;
+    let retention = |settings: &BTreeMap<String, String>| {
+        let number = |name: &str| settings.get(name)?.parse::<i64>().ok().filter(|number| *number >= 0);
+        let deletes = settings.get("cleanup.policy").is_some_and(|policy| policy == "delete");
+        // A record goes with its segment.
+        deletes.then(|| Some(number("retention.ms")?.saturating_add(number("segment.ms")?))).flatten()
+    };
+    Ok(settings.iter().filter_map(|(name, settings)| Some((name.clone(), retention(settings)?))).collect())
+}
+
+fn settings_of(clients: &Clients, names: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>, TopicsError> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -209,7 +223,7 @@ fn settings_of<'w>(
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let described = block_on(clients.admin()?.describe_configs(&resources, &options))?;
     let mut all = BTreeMap::new();
-    for (name, described) in names.into_iter().zip(described) {
+    for (name, described) in names.iter().copied().zip(described) {
         let resource = described.map_err(|error| match error {
             RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
                 TopicsError::Unauthorised(name.to_owned())

@@ -143,6 +143,9 @@ pub struct Attribute {
 }
 
 impl Claims {
+    /// Nothing was told.
+    pub const NONE: Claims = Claims { consents: Vec::new(), holds: Vec::new(), attributes: Vec::new(), erasure: None };
+
     pub fn is_empty(&self) -> bool {
         self.consents.is_empty() && self.holds.is_empty() && self.attributes.is_empty() && self.erasure.is_none()
     }

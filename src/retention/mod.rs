@@ -11,11 +11,13 @@
 //! * [`progress`]: facts about sources
 //! * [`gate`]: what progress proves
 //! * [`decide`]: what leaves now, and when to look again
+//! * [`brake`]: how much may leave, and what waits for a person
 //! * [`window`]: days and hours at which commands leave
 //! * [`command`]: what a target is told, and the identity of it
 
 pub mod activity;
 pub mod almanac;
+pub mod brake;
 pub mod calendar;
 pub mod claims;
 pub mod command;

@@ -1,7 +1,7 @@
 //! Facts about sources: how far their partitions have been read, and what was seen there. Ingest
 //! reports them, [`super::gate`] judges them.
 
-use super::calendar::Timestamp;
+use super::calendar::{Seconds, Timestamp};
 
 /// First 16 bytes of SHA-256 of the configuration in force, all but `http`, `kafka` and secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub struct TopicPartitions {
     /// Key of its source.
     pub source: String,
     pub partitions: u32,
+    /// For how long the topic keeps its records; `None`: for ever, or nobody knows.
+    pub kept_for: Option<Seconds>,
 }
 
 /// Stands by itself: all facts are as of `complete_to`, or later.

@@ -213,8 +213,7 @@ impl Offline {
         if !self.customers.contains_key(name) {
             // An answer alone makes nobody.
             arrival.at()?;
-            let mut customer =
-                Customer { seen: vec![LastSeen::NEVER; self.rules.kinds.len()], ..Customer::default() };
+            let mut customer = Customer { seen: vec![LastSeen::NEVER; self.rules.kinds.len()], ..Customer::default() };
             if let Some(farewell) = forgotten {
                 farewell.stand(&mut customer.record);
             }

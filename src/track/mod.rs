@@ -3,11 +3,13 @@
 //! * [`shard`]: the deterministic state machine of one partition of `signals`
 //! * [`outputs`]: what a batch leaves to be produced in its transaction
 //! * [`table`]: the customers of a shard, in flat columns; [`ids`]: their ids
-//! * [`due`]: which of them to look at when; [`waiting`]: who waits for the gate
+//! * [`forgotten`]: what is left of those whose record is gone
+//! * [`due`]: which of them to look at when; [`waiting`]: who waits for the gate, or for a release
 //! * [`worker`]: the loop on Kafka
 //! * [`status`]: what the rest of the process sees of it
 
 pub mod due;
+pub mod forgotten;
 pub mod ids;
 pub mod outputs;
 pub mod shard;

@@ -9,6 +9,7 @@ pub struct Outputs {
     bytes: Vec<u8>,
     commands: Vec<(Range<usize>, Command)>,
     changelog: Vec<(Range<usize>, Option<Range<usize>>)>,
+    audit: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Outputs {
@@ -17,10 +18,11 @@ impl Outputs {
         self.bytes.clear();
         self.commands.clear();
         self.changelog.clear();
+        self.audit.clear();
     }
 
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.changelog.is_empty()
+        self.commands.is_empty() && self.changelog.is_empty() && self.audit.is_empty()
     }
 
     /// Commands with their customers. Indices in them are of the configuration they were decided under.
@@ -36,6 +38,11 @@ impl Outputs {
         self.changelog
             .iter()
             .map(|(key, value)| (&self.bytes[key.clone()], value.as_ref().map(|value| &self.bytes[value.clone()])))
+    }
+
+    /// Keys and values for audit.
+    pub fn audit(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.audit.iter().map(|(key, value)| (&self.bytes[key.clone()], &self.bytes[value.clone()]))
     }
 
     /// How many bytes are held for keys, values and customers.
@@ -57,6 +64,27 @@ impl Outputs {
         let key = self.keep(|bytes| bytes.extend_from_slice(key));
         let value = self.keep(write);
         self.changelog.push((key, Some(value)));
+    }
+
+    /// Adds a changelog record without a value.
+    pub fn add_tombstone(&mut self, key: &[u8]) {
+        let key = self.keep(|bytes| bytes.extend_from_slice(key));
+        self.changelog.push((key, None));
+    }
+
+    /// Adds a record for audit.
+    pub fn add_audit(&mut self, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let key = self.keep(|bytes| bytes.extend_from_slice(key));
+        let value = self.keep(write);
+        self.audit.push((key, value));
+    }
+
+    /// Takes over what another has for audit.
+    pub fn take_audit(&mut self, other: &mut Outputs) {
+        for (key, value) in other.audit() {
+            self.add_audit(key, |bytes| bytes.extend_from_slice(value));
+        }
+        other.clear();
     }
 
     fn keep(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {

@@ -1,47 +1,91 @@
-//! Customers to whom something would leave now but for the gate.
+//! Customers to whom something would leave now but for the gate or the brake.
 
 use super::table::Slot;
 use crate::retention::calendar::Timestamp;
+use crate::retention::decide::{Blocked, Obstacle};
 use crate::retention::policy::PolicyIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// By policy, ordered by the deadline that the gate has to prove.
+/// For what a customer waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Queue {
+    pub policy: PolicyIndex,
+    pub lane: Lane,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// The policy's gate.
+    Gate,
+    /// The gate of requests.
+    RequestGate,
+    /// A person's release.
+    Brake,
+}
+
+const LANES: [Lane; 3] = [Lane::Gate, Lane::RequestGate, Lane::Brake];
+
+impl Queue {
+    /// `None`: a mode withholds it, and only another configuration lets it go.
+    pub fn of(blocked: &Blocked) -> Option<Queue> {
+        let lane = match (blocked.by, blocked.on_request) {
+            (Obstacle::Gate, false) => Lane::Gate,
+            (Obstacle::Gate, true) => Lane::RequestGate,
+            (Obstacle::Brake, _) => Lane::Brake,
+            (Obstacle::Mode, _) => return None,
+        };
+        Some(Queue { policy: blocked.policy, lane })
+    }
+
+    fn place(self) -> usize {
+        usize::from(self.policy.0) * LANES.len() + self.lane as usize
+    }
+
+    fn all(policies: usize) -> impl Iterator<Item = Queue> {
+        let policies = (0..policies).map(|policy| PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX)));
+        policies.flat_map(|policy| LANES.map(|lane| Queue { policy, lane }))
+    }
+}
+
+/// By queue, ordered by the deadline that the gate has to prove, or that a release has to cover.
 #[derive(Debug, Default)]
 pub struct Waiting {
+    policies: usize,
     by_deadline: Vec<BTreeSet<(Timestamp, Slot)>>,
-    by_slot: BTreeMap<(Slot, PolicyIndex), Timestamp>,
+    by_slot: BTreeMap<(Slot, Queue), Timestamp>,
 }
 
 impl Waiting {
     pub fn new(policies: usize) -> Waiting {
-        Waiting { by_deadline: vec![BTreeSet::new(); policies], by_slot: BTreeMap::new() }
+        let by_deadline = vec![BTreeSet::new(); policies * LANES.len()];
+        Waiting { policies, by_deadline, by_slot: BTreeMap::new() }
     }
 
     /// For what a slot waits.
-    pub fn of(&self, slot: Slot) -> impl Iterator<Item = (PolicyIndex, Timestamp)> {
-        let policies = (slot, PolicyIndex(0))..=(slot, PolicyIndex(u16::MAX));
-        self.by_slot.range(policies).map(|((_, policy), deadline)| (*policy, *deadline))
+    pub fn of(&self, slot: Slot) -> impl Iterator<Item = (Queue, Timestamp)> {
+        let first = Queue { policy: PolicyIndex(0), lane: Lane::Gate };
+        let last = Queue { policy: PolicyIndex(u16::MAX), lane: Lane::Brake };
+        self.by_slot.range((slot, first)..=(slot, last)).map(|((_, queue), deadline)| (*queue, *deadline))
     }
 
-    /// From now on a slot waits for this and nothing else; of several deadlines of one policy for the
+    /// From now on a slot waits for this and nothing else; of several deadlines of one queue for the
     /// first.
-    pub fn replace(&mut self, slot: Slot, waits: &[(PolicyIndex, Timestamp)]) {
-        for policy in 0..self.by_deadline.len() {
-            let policy = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
-            let deadline = waits.iter().filter(|(of, _)| *of == policy).map(|(_, deadline)| *deadline).min();
-            self.replace_one(slot, policy, deadline);
+    pub fn replace(&mut self, slot: Slot, waits: &[(Queue, Timestamp)]) {
+        for queue in Queue::all(self.policies) {
+            let deadline = waits.iter().filter(|(of, _)| *of == queue).map(|(_, deadline)| *deadline).min();
+            self.replace_one(slot, queue, deadline);
         }
     }
 
-    fn replace_one(&mut self, slot: Slot, policy: PolicyIndex, deadline: Option<Timestamp>) {
+    fn replace_one(&mut self, slot: Slot, queue: Queue, deadline: Option<Timestamp>) {
         let before = match deadline {
-            Some(deadline) => self.by_slot.insert((slot, policy), deadline),
-            None => self.by_slot.remove(&(slot, policy)),
+            Some(deadline) => self.by_slot.insert((slot, queue), deadline),
+            None => self.by_slot.remove(&(slot, queue)),
         };
         if before == deadline {
             return;
         }
-        let by_deadline = &mut self.by_deadline[usize::from(policy.0)];
+        let by_deadline = &mut self.by_deadline[queue.place()];
         if let Some(before) = before {
             by_deadline.remove(&(before, slot));
         }
@@ -50,20 +94,31 @@ impl Waiting {
         }
     }
 
-    /// The slots whose deadline for a policy is proven, at most `count`.
-    pub fn proven(&self, policy: PolicyIndex, up_to: Timestamp, count: usize) -> impl Iterator<Item = Slot> {
-        let proven = self.by_deadline[usize::from(policy.0)].range(..=(up_to, Slot(u32::MAX)));
+    /// The slots of a queue whose deadline is proven, at most `count`.
+    pub fn proven(&self, queue: Queue, up_to: Timestamp, count: usize) -> impl Iterator<Item = Slot> {
+        let proven = self.by_deadline[queue.place()].range(..=(up_to, Slot(u32::MAX)));
         proven.map(|(_, slot)| *slot).take(count)
     }
 
-    /// How many customers wait for a policy.
-    pub fn count(&self, policy: PolicyIndex) -> usize {
-        self.by_deadline[usize::from(policy.0)].len()
+    /// The entries of a queue behind another, or from its beginning, in their order.
+    pub fn behind(
+        &self,
+        queue: Queue,
+        after: Option<(Timestamp, Slot)>,
+    ) -> impl Iterator<Item = (Timestamp, Slot)> + use<'_> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.by_deadline[queue.place()].range((from, Unbounded)).copied()
     }
 
-    /// The oldest deadline that waits to be proven for a policy.
-    pub fn oldest(&self, policy: PolicyIndex) -> Option<Timestamp> {
-        self.by_deadline[usize::from(policy.0)].first().map(|(deadline, _)| *deadline)
+    /// How many customers wait in a queue.
+    pub fn count(&self, queue: Queue) -> usize {
+        self.by_deadline[queue.place()].len()
+    }
+
+    /// The oldest deadline in a queue.
+    pub fn oldest(&self, queue: Queue) -> Option<Timestamp> {
+        self.by_deadline[queue.place()].first().map(|(deadline, _)| *deadline)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -71,7 +126,7 @@ impl Waiting {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let entry = size_of::<(Timestamp, Slot)>() + size_of::<(Slot, PolicyIndex, Timestamp)>();
+        let entry = size_of::<(Timestamp, Slot)>() + size_of::<(Slot, Queue, Timestamp)>();
         self.by_slot.len() * entry * 3 / 2
     }
 }

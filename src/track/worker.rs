@@ -423,7 +423,11 @@ impl TrackWorker {
             match slot.shard.apply(input) {
                 Applied::Garbage => metrics.signals_garbage.inc(),
                 Applied::Acknowledged(answered) => self.status.acknowledged(answered, input.value, &self.config),
-                Applied::Merged | Applied::Known | Applied::Progress => {}
+                Applied::Instructed(Err(refusal)) => {
+                    tracing::warn!(partition, %refusal, "an instruction changes nothing here");
+                }
+                Applied::Instructed(Ok(())) => tracing::info!(partition, "an instruction is obeyed"),
+                Applied::Merged | Applied::Known | Applied::Progress | Applied::Suppressed => {}
             }
         }
         metrics.signals_applied.inc_by(messages.len() as u64);

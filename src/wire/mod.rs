@@ -4,6 +4,7 @@
 pub mod acknowledgement;
 pub mod bytes;
 pub mod command;
+pub mod instruction;
 pub mod partition;
 pub mod progress;
 pub mod signal;

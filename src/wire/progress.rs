@@ -2,7 +2,7 @@
 //! instance and shard, at most every ten seconds, without a key.
 
 use super::bytes::{DecodeError, Reader, Writer};
-use crate::retention::calendar::Timestamp;
+use crate::retention::calendar::{Seconds, Timestamp};
 pub use crate::retention::progress::{
     ConfigHash, History, Matched, PartitionProgress, Progress, RuleFacts, SILENCES_MAX, Silence, TopicPartitions,
 };
@@ -63,6 +63,7 @@ impl Body<'_> {
             self.name(&topic.topic);
             self.name(&topic.source);
             self.writer.unsigned(u64::from(topic.partitions));
+            self.writer.option(topic.kept_for, |writer, kept| writer.signed(kept.0));
         }
     }
 
@@ -174,6 +175,7 @@ pub fn decode(bytes: &[u8]) -> Result<Progress, DecodeError> {
             topic: name(reader, &names)?,
             source: name(reader, &names)?,
             partitions: reader.unsigned_as()?,
+            kept_for: reader.option(Reader::signed)?.map(Seconds),
         })
     })?;
     let partitions = reader.list(|reader| read_partition(reader, &names, origin))?;
@@ -250,11 +252,11 @@ mod tests {
 
     fn reports() -> impl Strategy<Value = Progress> {
         let name = || "[a-c]{0,2}";
-        let topics = (name(), name(), any::<u32>()).prop_map(|(topic, source, partitions)| TopicPartitions {
-            topic,
-            source,
-            partitions,
-        });
+        let topics =
+            (name(), name(), any::<u32>(), any::<Option<i64>>()).prop_map(|(topic, source, partitions, kept)| {
+                let kept_for = kept.map(Seconds);
+                TopicPartitions { topic, source, partitions, kept_for }
+            });
         let moments = (times(), prop::option::of(times()), prop::option::of(times()), histories());
         let counts = any::<(u32, u64, u64, u64, u64)>();
         let partitions = (name(), name(), moments, counts, prop::collection::vec(rules(), 0..4)).prop_map(

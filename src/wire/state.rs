@@ -3,13 +3,17 @@
 
 use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::activity::{KindTag, LastSeen};
+use crate::retention::brake::{Brakes, Lane, PolicyBrake, Release, Stopped};
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::{Attribute, Claims, Consent, Hold, HoldTag, Placed};
 use crate::retention::command::{Cause, Kept, Next, Since};
 use crate::retention::customer::{Course, Left, Recalled, Record, Reply, Request, Sent};
+use crate::retention::decide::Farewell;
 use crate::retention::gate::Memory;
 use crate::retention::gate::memory::{HeardPartition, SourceMemory};
 use crate::retention::policy::{Action, StageId};
+use crate::retention::pseudonym::Pseudonym;
+use chrono::{Datelike, NaiveDate};
 use uuid::Uuid;
 
 /// Of the format below. One release reads a format before the next writes it.
@@ -19,6 +23,23 @@ const FORMAT: u8 = 1;
 pub const HEADER_KEY: &[u8] = b"\0header";
 /// Key of what the gate remembers.
 pub const GATE_KEY: &[u8] = b"\0gate";
+/// Key of what the brakes remember.
+pub const BRAKES_KEY: &[u8] = b"\0brakes";
+/// The beginning of the key of what is left of a forgotten customer; their pseudonym follows.
+const FAREWELL_PREFIX: &[u8] = b"\0gone:";
+
+/// The key of what is left of a forgotten customer.
+pub fn farewell_key(pseudonym: Pseudonym) -> [u8; 22] {
+    let mut key = [0; 22];
+    key[..FAREWELL_PREFIX.len()].copy_from_slice(FAREWELL_PREFIX);
+    key[FAREWELL_PREFIX.len()..].copy_from_slice(&pseudonym.0);
+    key
+}
+
+/// Whose farewell a key is of; `None`: of nobody's.
+pub fn pseudonym_of_key(key: &[u8]) -> Option<Pseudonym> {
+    key.strip_prefix(FAREWELL_PREFIX)?.try_into().ok().map(Pseudonym)
+}
 
 /// What a state partition is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +127,106 @@ fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeErr
         known_since,
         partitions: partitions.into_iter().collect(),
     })
+}
+
+/// Appends what the brakes remember.
+pub fn encode_brakes(brakes: &Brakes, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(FORMAT);
+    writer.option(brakes.first_run, |writer, at| writer.signed(at.0));
+    writer.list(&brakes.instructions, |writer, id| writer.bytes(id.as_bytes()));
+    writer.unsigned(brakes.policies.len() as u64);
+    for (policy, brake) in &brakes.policies {
+        writer.text(policy);
+        writer.text(&brake.version);
+        writer.signed(brake.effective.0);
+        writer.signed(i64::from(brake.day.num_days_from_ce()));
+        for lane in [brake.by_period, brake.on_request] {
+            writer.unsigned(lane.customers);
+            writer.option(lane.tripped, |writer, at| writer.signed(at.0));
+        }
+        writer.option(brake.stopped.as_ref(), |writer, stopped| {
+            writer.signed(stopped.at.0);
+            writer.text(&stopped.by);
+            writer.text(&stopped.reason);
+        });
+        writer.list(&brake.releases, |writer, release| {
+            writer.bytes(release.id.as_bytes());
+            writer.signed(release.due_before.0);
+            writer.unsigned(release.left);
+            writer.option(release.per_day, Writer::unsigned);
+            writer.unsigned(release.today);
+        });
+    }
+}
+
+/// # Errors
+/// Anything that [`encode_brakes`] of a known format did not write.
+pub fn decode_brakes(bytes: &[u8]) -> Result<Brakes, DecodeError> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != FORMAT {
+        return Err(DecodeError::UnknownFormat);
+    }
+    let first_run = reader.option(read_time)?;
+    let instructions = reader.list(|reader| Ok(Uuid::from_bytes(reader.array()?)))?;
+    let policies = reader.list(|reader| Ok((read_text(reader)?, read_policy_brake(reader)?)))?;
+    reader.finish()?;
+    Ok(Brakes { first_run, instructions, policies: policies.into_iter().collect() })
+}
+
+fn read_policy_brake(reader: &mut Reader<'_>) -> Result<PolicyBrake, DecodeError> {
+    let (version, effective) = (read_text(reader)?, read_time(reader)?);
+    let day = i32::try_from(reader.signed()?).ok().and_then(NaiveDate::from_num_days_from_ce_opt);
+    Ok(PolicyBrake {
+        version,
+        effective,
+        day: day.ok_or(DecodeError::Invalid)?,
+        by_period: read_lane(reader)?,
+        on_request: read_lane(reader)?,
+        stopped: reader.option(|reader| {
+            Ok(Stopped { at: read_time(reader)?, by: read_text(reader)?, reason: read_text(reader)? })
+        })?,
+        releases: reader.list(|reader| {
+            Ok(Release {
+                id: Uuid::from_bytes(reader.array()?),
+                due_before: read_time(reader)?,
+                left: reader.unsigned()?,
+                per_day: reader.option(Reader::unsigned)?,
+                today: reader.unsigned()?,
+            })
+        })?,
+    })
+}
+
+fn read_lane(reader: &mut Reader<'_>) -> Result<Lane, DecodeError> {
+    Ok(Lane { customers: reader.unsigned()?, tripped: reader.option(read_time)? })
+}
+
+/// Appends what is left of a forgotten customer.
+pub fn encode_farewell(farewell: &Farewell, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(FORMAT);
+    writer.signed(farewell.end.0);
+    write_cause(&mut writer, farewell.cause);
+    writer.list(&farewell.policies, |writer, policy| writer.text(policy));
+    writer.list(&farewell.withdrawn, |writer, (name, at)| {
+        writer.text(name);
+        writer.signed(at.0);
+    });
+}
+
+/// # Errors
+/// Anything that [`encode_farewell`] of a known format did not write.
+pub fn decode_farewell(bytes: &[u8]) -> Result<Farewell, DecodeError> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != FORMAT {
+        return Err(DecodeError::UnknownFormat);
+    }
+    let (end, cause) = (read_time(&mut reader)?, read_cause(&mut reader)?);
+    let policies = reader.list(read_text)?;
+    let withdrawn = reader.list(|reader| Ok((read_text(reader)?, read_time(reader)?)))?;
+    reader.finish()?;
+    Ok(Farewell { end, cause, policies, withdrawn })
 }
 
 /// A customer's state as the changelog holds it.
@@ -520,7 +641,60 @@ mod tests {
         prop::collection::btree_map(".{0,9}", sources, 0..3).prop_map(|sources| Memory { sources })
     }
 
+    fn all_brakes() -> impl Strategy<Value = Brakes> {
+        let lane = || {
+            any::<(u64, Option<i64>)>()
+                .prop_map(|(customers, tripped)| Lane { customers, tripped: tripped.map(Timestamp) })
+        };
+        let stopped =
+            (any::<i64>(), ".{0,9}", ".{0,9}").prop_map(|(at, by, reason)| Stopped { at: Timestamp(at), by, reason });
+        let release = any::<(u128, i64, u64, Option<u64>, u64)>().prop_map(|(id, due, left, per_day, today)| Release {
+            id: Uuid::from_u128(id),
+            due_before: Timestamp(due),
+            left,
+            per_day,
+            today,
+        });
+        let facts = (".{0,9}", any::<i64>(), 0..1_000_000_i32, lane(), lane());
+        let brake = (facts, prop::option::of(stopped), prop::collection::vec(release, 0..3)).prop_map(
+            |((version, effective, day, by_period, on_request), stopped, releases)| {
+                let day = NaiveDate::from_num_days_from_ce_opt(day).unwrap();
+                let effective = Timestamp(effective);
+                PolicyBrake { version, effective, day, by_period, on_request, stopped, releases }
+            },
+        );
+        let policies = prop::collection::btree_map(".{0,9}", brake, 0..3);
+        let instructions = prop::collection::vec(any::<u128>().prop_map(Uuid::from_u128), 0..3);
+        (any::<Option<i64>>(), policies, instructions).prop_map(|(first_run, policies, instructions)| Brakes {
+            first_run: first_run.map(Timestamp),
+            policies,
+            instructions,
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_the_brakes_remember_is_read_again(brakes in all_brakes(), cut in any::<prop::sample::Index>()) {
+            let mut bytes = Vec::new();
+            encode_brakes(&brakes, &mut bytes);
+            prop_assert!(decode_brakes(&bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert_eq!(decode_brakes(&bytes), Ok(brakes));
+        }
+
+        #[test]
+        fn what_is_left_of_the_forgotten_is_read_again(
+            end: i64, policies in prop::collection::vec(".{0,9}", 0..3),
+            withdrawn in prop::collection::vec((".{0,9}", any::<i64>()), 0..3), pseudonym: [u8; 16]
+        ) {
+            let withdrawn = withdrawn.into_iter().map(|(name, at)| (name, Timestamp(at))).collect();
+            let farewell = Farewell { end: Timestamp(end), cause: Cause::Withdrawn, policies, withdrawn };
+            let mut bytes = Vec::new();
+            encode_farewell(&farewell, &mut bytes);
+            prop_assert_eq!(decode_farewell(&bytes), Ok(farewell));
+            let key = farewell_key(Pseudonym(pseudonym));
+            prop_assert_eq!(pseudonym_of_key(&key), Some(Pseudonym(pseudonym)));
+        }
+
         #[test]
         fn what_the_gate_remembers_is_read_again(memory in memories(), cut in any::<prop::sample::Index>()) {
             let mut bytes = Vec::new();
@@ -551,6 +725,8 @@ mod tests {
             let _ = CustomerState::decode(&bytes);
             let _ = Header::decode(&bytes);
             let _ = decode_gate(&bytes);
+            let _ = decode_brakes(&bytes);
+            let _ = decode_farewell(&bytes);
         }
     }
 

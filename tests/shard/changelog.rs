@@ -81,7 +81,6 @@ fn what_cannot_be_restored_says_why() {
     let undecodable = |reason| RestoreError::Undecodable { partition, reason };
     let table = [
         (HEADER_KEY, header(2, "test"), RestoreError::OtherPartitions { partition, written: 1, partitions: 2 }),
-        (HEADER_KEY, header(1, "else"), RestoreError::OtherCluster { partition, written: "else".to_owned() }),
         (b"4711", newer, undecodable(DecodeError::UnknownFormat)),
         (b"4711", state[..state.len() - 1].to_vec(), undecodable(DecodeError::Truncated)),
         (GATE_KEY, Vec::new(), undecodable(DecodeError::Truncated)),

@@ -1,6 +1,6 @@
 //! What leaves when.
 
-use crate::rig::{BUDGET, DAY, Rig, activity, at, config, progress, progress_with, text};
+use crate::rig::{BUDGET, DAY, Rig, activity, at, config, progress, progress_with, release, text};
 use lapsed::retention::calendar::Timestamp;
 use lapsed::track::outputs::Outputs;
 use lapsed::track::shard::{Input, More};
@@ -141,7 +141,8 @@ fn what_is_due_is_taken_in_portions() {
         rig.shard.commit();
     }
     rig.shard.commit();
-    let mut entries = vec![progress(at("2025-04-01"), &rig.config)];
+    let due = at("2025-04-01");
+    let mut entries = vec![release(due, &rig.config, "newsletter", due, 25_000), progress(due, &rig.config)];
     let mut portions = Vec::new();
     loop {
         let (_, out, more) = rig.try_batch(&entries);

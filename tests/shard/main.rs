@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod batches;
+mod braking;
 mod changelog;
 mod events;
 mod firing;
+mod forgetting;
 mod merging;
 mod reload;
 mod rig;

@@ -1,6 +1,6 @@
 //! A new configuration under way.
 
-use crate::rig::{DAY, Rig, activity, at, config, progress, text};
+use crate::rig::{DAY, Rig, activity, at, config, progress, release, text};
 use std::sync::Arc;
 
 fn reconfigure(rig: &mut Rig, text: &str) {
@@ -19,6 +19,9 @@ fn nothing_is_sent_until_ingest_has_the_same_configuration() {
     rig.batch(&[old]);
     assert_eq!(rig.lines().len(), 0);
     rig.batch(&[progress(due, &rig.config)]);
+    // A shorter period makes backlog.
+    assert_eq!(rig.shard.stats().policies[0].waiting_for_release, 1);
+    rig.batch(&[release(due, &rig.config, "newsletter", due, 1)]);
     assert_eq!(rig.lines(), ["2025-04-01 4711 newsletter expire mailing"]);
 }
 
@@ -78,14 +81,18 @@ fn a_policy_raised_to_enforce_skips_nothing() {
     assert_eq!(rig.lines().len(), 0);
     let raised = at("2026-06-01");
     reconfigure(&mut rig, &text());
+    rig.days(raised, raised + DAY, true);
+    assert_eq!(rig.lines(), Vec::<String>::new(), "what was due already waits for a person");
+    let releases = ["newsletter", "offers"].map(|policy| release(raised, &rig.config, policy, raised, 1));
+    rig.batch(&releases);
     rig.days(raised, at("2026-08-01"), true);
     assert_eq!(
         rig.lines(),
         [
             "2026-06-01 4711 newsletter expire mailing",
             "2026-06-01 4711 offers warn mailing",
-            "2026-07-01 4711 offers anonymise crm",
-            "2026-07-01 4711 offers anonymise mailing",
+            "2026-06-30 4711 offers anonymise crm",
+            "2026-06-30 4711 offers anonymise mailing",
         ]
     );
 }

@@ -3,15 +3,19 @@
 use chrono::NaiveDate;
 use lapsed::config::{Config, Environment, load};
 use lapsed::retention::activity::KindTag;
-use lapsed::retention::calendar::{Timestamp, first_instant_of};
+use lapsed::retention::brake::{Instruction, Order};
+use lapsed::retention::calendar::{Seconds, Timestamp, first_instant_of};
+use lapsed::retention::claims::Claim;
 use lapsed::retention::command::Command;
 use lapsed::retention::customer::{AckResult, Acknowledgement};
 use lapsed::track::outputs::Outputs;
 use lapsed::track::shard::{Applied, Home, Input, More, Shard};
+use lapsed::wire::instruction;
 use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress, RuleFacts, TopicPartitions};
 use lapsed::wire::signal::Signal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 pub const DAY: i64 = 86_400;
 pub const BUDGET: usize = 10_000;
@@ -106,12 +110,54 @@ pub fn answer(append: i64, config: &Config, customer: &str, command: &Command, r
     Entry { append, key: Some(customer.into()), value }
 }
 
+/// Lets so many go whose deadline lies before an instant.
+pub fn release(append: i64, config: &Config, policy: &str, due_before: i64, at_most: u64) -> Entry {
+    let version = &config.rules.policies.iter().find(|known| known.key == policy).unwrap().version;
+    let order = Order::Release {
+        policy: policy.to_owned(),
+        version: version.clone(),
+        due_before: Timestamp(due_before),
+        at_most,
+        per_day: None,
+    };
+    instruct(append, order)
+}
+
+pub fn instruct(append: i64, order: Order) -> Entry {
+    let text = format!("{append} {order:?}");
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes());
+    let instruction = Instruction { id, by: "privacy".to_owned(), reason: "a test".to_owned(), order };
+    let mut value = Vec::new();
+    instruction::encode(&instruction, &mut value);
+    Entry { append, key: None, value }
+}
+
+pub fn claim(append: i64, customer: &str, claim: Claim) -> Entry {
+    let mut value = Vec::new();
+    Signal::Claim(claim).encode(&mut value);
+    Entry { append, key: Some(customer.into()), value }
+}
+
 /// Everything was read up to `append`, and both rules have matched just now.
 pub fn progress(append: i64, config: &Config) -> Entry {
     progress_with(append, config, |_| {})
 }
 
 pub fn progress_with(append: i64, config: &Config, change: impl FnOnce(&mut PartitionProgress)) -> Entry {
+    report(append, config, None, change)
+}
+
+/// The same, of a topic that keeps its records for so long.
+pub fn progress_kept(append: i64, config: &Config, kept_for: Option<Seconds>) -> Entry {
+    report(append, config, kept_for, |_| {})
+}
+
+fn report(
+    append: i64,
+    config: &Config,
+    kept_for: Option<Seconds>,
+    change: impl FnOnce(&mut PartitionProgress),
+) -> Entry {
     let facts = RuleFacts {
         matched: Some(Matched { first: Timestamp(1), newest: Timestamp(append) }),
         silences: Vec::new(),
@@ -132,7 +178,7 @@ pub fn progress_with(append: i64, config: &Config, change: impl FnOnce(&mut Part
         rules: vec![facts; config.sources[0].rules.len()],
     };
     change(&mut partition);
-    let topics = vec![TopicPartitions { topic: "shop".to_owned(), source: "shop".to_owned(), partitions: 1 }];
+    let topics = vec![TopicPartitions { topic: "shop".to_owned(), source: "shop".to_owned(), partitions: 1, kept_for }];
     let mut value = Vec::new();
     progress::encode(&Progress { config: config.hash, topics, partitions: vec![partition] }, &mut value);
     Entry { append, key: None, value }
@@ -219,9 +265,14 @@ impl Rig {
 
     /// Another shard, from the changelog.
     pub fn restored(&self) -> Rig {
+        self.restored_at(home())
+    }
+
+    /// The same, somewhere else.
+    pub fn restored_at(&self, home: Home) -> Rig {
         let mut rig = Rig {
             config: self.config.clone(),
-            shard: Shard::new(home(), self.config.clone()),
+            shard: Shard::new(home, self.config.clone()),
             log: self.log.clone(),
             state: self.state.clone(),
             sent: Vec::new(),

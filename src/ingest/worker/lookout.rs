@@ -2,16 +2,21 @@
 
 use super::membership::Name;
 use super::{locked, wall_ms};
+use crate::kafka::clients::Clients;
 use crate::kafka::offsets::{End, Offsets, ends};
+use crate::kafka::topics::retentions;
 use crate::retention::calendar::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How often it asks.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// How often it asks for how long topics keep their records.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many answers may wait for the loop; beyond that they are dropped, and asked for again.
@@ -23,6 +28,8 @@ pub enum Sight {
     Topics(Timestamp, Vec<(String, u32)>),
     /// High watermarks.
     Ends(Timestamp, Offsets),
+    /// For how long topics keep their records, in milliseconds; those that keep them for ever are left out.
+    Retentions(BTreeMap<String, i64>),
 }
 
 /// The loop's end of it; the thread ends with it.
@@ -34,13 +41,13 @@ pub struct Lookout {
 impl Lookout {
     /// `reader` must be a `read_uncommitted` one: another is told of the last stable offset, which hides
     /// an open transaction.
-    pub fn begin(reader: BaseConsumer) -> std::io::Result<Lookout> {
+    pub fn begin(clients: Clients, reader: BaseConsumer) -> std::io::Result<Lookout> {
         let (sender, sights) = sync_channel(SIGHTS_MAX);
         let watched = Arc::new(Mutex::new(Vec::new()));
         let lookout = Lookout { watched: watched.clone(), sights };
         std::thread::Builder::new()
             .name("ingest-lookout".to_owned())
-            .spawn(move || look_again_and_again(&reader, &watched, &sender))?;
+            .spawn(move || look_again_and_again(&clients, &reader, &watched, &sender))?;
         Ok(lookout)
     }
 
@@ -54,10 +61,20 @@ impl Lookout {
     }
 }
 
-fn look_again_and_again(reader: &BaseConsumer, watched: &Mutex<Vec<Name>>, sights: &SyncSender<Sight>) {
+fn look_again_and_again(
+    clients: &Clients,
+    reader: &BaseConsumer,
+    watched: &Mutex<Vec<Name>>,
+    sights: &SyncSender<Sight>,
+) {
+    let mut retentions_at: Option<Instant> = None;
     loop {
         let begun = Instant::now();
         let watched = locked(watched).clone();
+        if !watched.is_empty() && retentions_at.is_none_or(|at| at.elapsed() > RETENTION_INTERVAL) {
+            retentions_at = Some(begun);
+            look_at_retentions(clients, &watched, sights);
+        }
         let topics = look_at_topics(reader);
         let ends = look_at_ends(reader, &watched);
         for sight in [topics, ends] {
@@ -78,6 +95,17 @@ fn look_at_topics(reader: &BaseConsumer) -> KafkaResult<Sight> {
     let there = metadata.topics().iter().filter(|topic| topic.error().is_none());
     let count = |topic: &rdkafka::metadata::MetadataTopic| u32::try_from(topic.partitions().len()).unwrap_or(0);
     Ok(Sight::Topics(at, there.map(|topic| (topic.name().to_owned(), count(topic))).collect()))
+}
+
+/// Where they can't be told, what is left of the forgotten is kept for longer: nobody waits for this.
+fn look_at_retentions(clients: &Clients, watched: &[Name], sights: &SyncSender<Sight>) {
+    let mut topics: Vec<String> = watched.iter().map(|(topic, _)| topic.clone()).collect();
+    topics.sort();
+    topics.dedup();
+    match retentions(clients, &topics) {
+        Ok(retentions) => _ = sights.try_send(Sight::Retentions(retentions)),
+        Err(error) => tracing::info!(%error, "for how long topics keep their records is not known"),
+    }
 }
 
 fn look_at_ends(reader: &BaseConsumer, watched: &[Name]) -> KafkaResult<Sight> {

@@ -102,7 +102,7 @@ impl IngestWorker {
             committer: Committer::begin(consumer.clone())?,
             consumer,
             uncommitted: clients.reader(Isolation::ReadUncommitted, None)?,
-            lookout: Lookout::begin(clients.reader(Isolation::ReadUncommitted, None)?)?,
+            lookout: Lookout::begin(clients.clone(), clients.reader(Isolation::ReadUncommitted, None)?)?,
             instance: new_instance(&config)?,
             outlet: Outlet::new(&clients, &config)?,
             subscribed: Vec::new(),
@@ -157,6 +157,7 @@ impl IngestWorker {
                     self.subscribed = wanted;
                 }
             }
+            Sight::Retentions(retentions) => self.instance.retentions(&retentions),
             Sight::Ends(at, ends) => {
                 for ((topic, partition), end) in ends {
                     if let Some(slot) = self.instance.slot(&topic, partition) {

@@ -21,8 +21,7 @@ impl Judgement<'_> {
     pub(super) fn stops(&self, policy: PolicyIndex, answered: Option<Uuid>) -> Vec<Stop> {
         let key = &self.policy(policy).key;
         let holds = self.record.claims.holds_in_force(self.now()).filter(|placed| placed.concerns(key));
-        let mut stops: Vec<Stop> =
-            holds.map(|placed| Stop { id: placed.id.clone(), until: placed.until }).collect();
+        let mut stops: Vec<Stop> = holds.map(|placed| Stop { id: placed.id.clone(), until: placed.until }).collect();
         for sent in self.course(policy).into_iter().flat_map(|course| &course.sent) {
             if let Reply::Retained { until, .. } = sent.reply
                 && until > self.now()
@@ -67,7 +66,8 @@ impl Judgement<'_> {
     /// Whether something would leave by period but for a hold, or a request left something.
     fn waits_for_holds(&self, policy: PolicyIndex) -> bool {
         let is_ready = |candidate: &Candidate| !candidate.is_on_request() && candidate.ready <= self.now();
-        let has_left = |course: &crate::retention::customer::Course| course.left.iter().any(|left| left.request.is_some());
+        let has_left =
+            |course: &crate::retention::customer::Course| course.left.iter().any(|left| left.request.is_some());
         self.candidates(policy).iter().any(is_ready) || self.course(policy).is_some_and(has_left)
     }
 

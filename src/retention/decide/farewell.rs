@@ -3,8 +3,8 @@
 use super::lease::is_overtaken;
 use super::{Judgement, Wake};
 use crate::retention::calendar::{Seconds, Timestamp};
-use crate::retention::command::Cause;
 use crate::retention::claims::Claim;
+use crate::retention::command::Cause;
 use crate::retention::customer::{Record, Reply, Sent};
 use crate::retention::gate::KnownSince;
 use crate::retention::policy::{PolicyIndex, Rulebook};
@@ -43,7 +43,10 @@ pub fn is_from_before(rules: &Rulebook, end: Timestamp, at: Timestamp) -> bool {
 
 impl Judgement<'_> {
     pub(super) fn wake_for_farewell(&self, wake: &mut Wake) {
-        let Some(farewell) = self.farewell() else { return };
+        let Some(farewell) = self.farewell() else {
+            let ends = self.record.claims.holds_in_force(self.now()).filter_map(|placed| placed.until);
+            return ends.for_each(|end| wake.no_later_than(end));
+        };
         let (rules, now) = (self.rules(), self.now());
         let at = rules.forget.after.deadline(farewell.end, rules.zone);
         if at > now {
@@ -88,7 +91,9 @@ impl Judgement<'_> {
             end: last.first_sent_at,
             cause: last.cause,
             policies: policies.map(|course| course.policy.clone()).collect(),
-            withdrawn: withdrawn.filter_map(|consent| Some((consent.name.clone(), consent.withdrawn_last()?))).collect(),
+            withdrawn: withdrawn
+                .filter_map(|consent| Some((consent.name.clone(), consent.withdrawn_last()?)))
+                .collect(),
         })
     }
 

@@ -139,12 +139,7 @@ impl Judgement<'_> {
     }
 
     /// What an earlier command left for an addressee.
-    pub(super) fn left(
-        &self,
-        policy: PolicyIndex,
-        addressee: &Addressee,
-        request: Option<Request>,
-    ) -> Option<&Left> {
+    pub(super) fn left(&self, policy: PolicyIndex, addressee: &Addressee, request: Option<Request>) -> Option<&Left> {
         let target = &self.rules().target(addressee.target).key;
         let stage = self.policy(policy).stage_id(addressee.stage);
         let is_it = |left: &&Left| left.target == *target && left.stage == stage && left.request == request;
@@ -184,9 +179,8 @@ impl Judgement<'_> {
     ) -> Parted {
         if addressee.left {
             let left = self.left(policy, addressee, request);
-            return self.part(policy, addressee.target, view, |name| {
-                left.is_some_and(|left| left.categories.contains(name))
-            });
+            return self
+                .part(policy, addressee.target, view, |name| left.is_some_and(|left| left.categories.contains(name)));
         }
         if request.is_some() {
             return self.part(policy, addressee.target, view, |_| true);
@@ -197,8 +191,7 @@ impl Judgement<'_> {
 
     pub(super) fn is_free(&self, policy: PolicyIndex, name: &str, target: TargetIndex, view: View) -> bool {
         self.category(name).is_some_and(|category| {
-            self.policy(policy).category_set.contains(category)
-                && self.keeper(policy, category, target, view).is_none()
+            self.policy(policy).category_set.contains(category) && self.keeper(policy, category, target, view).is_none()
         })
     }
 

@@ -90,9 +90,8 @@ impl Judgement<'_> {
         let view = View::again(on_request, sent.id);
         let parted = if sent.stage.action.removes() {
             // Of what it spoke of then.
-            let spoken_of = |name: &String| {
-                sent.categories.contains(name) || sent.kept.iter().any(|kept| kept.category == *name)
-            };
+            let spoken_of =
+                |name: &String| sent.categories.contains(name) || sent.kept.iter().any(|kept| kept.category == *name);
             self.part(policy, target, view, spoken_of)
         } else {
             self.part_for_warning(policy, stage, view).unwrap_or_default()
@@ -133,7 +132,7 @@ impl Judgement<'_> {
             Some(_) => {
                 let (deadline, on_request) = (sent.deadline, sent.cause != Cause::Period);
                 let by = self.renewal_obstacle(policy, sent).unwrap_or(Obstacle::Gate);
-                wake.blocked.push(Blocked { policy, deadline, on_request, by });
+                wake.blocked.push(Blocked { policy, deadline, on_request, by, due: None });
             }
         }
     }

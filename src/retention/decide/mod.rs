@@ -26,7 +26,7 @@ mod withdraw;
 pub use acknowledge::{Answered, acknowledge};
 pub use farewell::{Farewell, is_from_before};
 pub use hear::{hear, note_withdrawals};
-pub use standing::{Start, StartKind, starting_point};
+pub use standing::{Start, StartKind, applies, starting_point};
 
 use super::activity::LastSeen;
 use super::almanac::Almanac;
@@ -50,6 +50,8 @@ pub enum Sending {
 pub struct Due {
     pub policy: PolicyIndex,
     pub deadline: Timestamp,
+    /// When it fell due: lateness, notice and floors included.
+    pub ready: Timestamp,
     /// When it was asked for; `None`: it is due by period.
     pub asked: Option<Timestamp>,
 }
@@ -88,13 +90,15 @@ pub struct Wake {
 }
 
 /// Something due that does not leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocked {
     pub policy: PolicyIndex,
     /// What the gate has to prove.
     pub deadline: Timestamp,
     pub on_request: bool,
     pub by: Obstacle,
+    /// What the brake was asked, if that is what it is.
+    pub due: Option<Due>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -271,7 +275,7 @@ impl<'a> Judgement<'a> {
             Ground::Period(_) => None,
             Ground::Request(request) => Some(self.asked_at(candidate.policy, request)),
         };
-        Due { policy: candidate.policy, deadline: candidate.deadline, asked }
+        Due { policy: candidate.policy, deadline: candidate.deadline, ready: candidate.ready, asked }
     }
 
     fn wake(&mut self) -> Wake {
@@ -301,12 +305,15 @@ impl<'a> Judgement<'a> {
         }
         let on_request = candidate.is_on_request();
         match self.obstacle(candidate) {
-            Some(Obstacle::Mode) => wake.blocked.push(Blocked { policy, deadline, on_request, by: Obstacle::Mode }),
+            Some(Obstacle::Mode) => {
+                wake.blocked.push(Blocked { policy, deadline, on_request, by: Obstacle::Mode, due: None });
+            }
             _ if self.circumstances.sending == Sending::RecallsOnly => wake.no_later_than(self.now()),
             _ if !on_request && self.window_opens() > self.now() => wake.no_later_than(self.window_opens()),
             Some(by) => {
                 let deadline = if by == Obstacle::Gate { candidate.proof } else { deadline };
-                wake.blocked.push(Blocked { policy, deadline, on_request, by });
+                let due = (by == Obstacle::Brake).then(|| self.due(candidate));
+                wake.blocked.push(Blocked { policy, deadline, on_request, by, due });
             }
             // It was sent, and is due again at once only if something is wrong: never spin.
             None => wake.no_later_than(self.now()),

@@ -89,7 +89,8 @@ impl Judgement<'_> {
     /// At each target that a removing stage speaks to, the last one that does.
     fn word(&self, policy: PolicyIndex, request: Request) -> Candidate {
         let mut to: Vec<Addressee> = Vec::new();
-        for (stage, rules) in self.policy(policy).stages.iter().enumerate().filter(|(_, stage)| stage.action.removes()) {
+        for (stage, rules) in self.policy(policy).stages.iter().enumerate().filter(|(_, stage)| stage.action.removes())
+        {
             to.retain(|addressee| !rules.targets.contains(&addressee.target));
             to.extend(rules.targets.iter().map(|&target| Addressee { stage, target, left: false }));
         }

@@ -59,7 +59,7 @@ fn latest_activity(since_last: &[KindIndex], seen: &[LastSeen]) -> Option<Start>
 }
 
 /// Whether a policy means the customer at all.
-pub(super) fn applies(policy: &Policy, claims: &Claims) -> bool {
+pub fn applies(policy: &Policy, claims: &Claims) -> bool {
     let matches = |(name, values): &(String, Vec<Option<String>>)| {
         let value = claims.attribute(name);
         values.iter().any(|expected| expected.as_deref() == value)
@@ -140,7 +140,7 @@ pub(super) fn nothing_due(circumstances: Circumstances<'_>, seen: &[LastSeen]) -
     Some(wake)
 }
 
-const NO_CLAIMS: &Claims = &Claims { consents: Vec::new(), holds: Vec::new(), attributes: Vec::new(), erasure: None };
+const NO_CLAIMS: &Claims = &Claims::NONE;
 
 /// The first instant after a stage's period, counted from `start`; the whole period at once, never
 /// stage to stage.
@@ -429,7 +429,7 @@ impl<'a> Judgement<'a> {
             Some(_) if !self.finished(policy) => {
                 let last = self.policy(policy).stages.len() - 1;
                 let deadline = self.deadline(policy, last, start);
-                wake.blocked.push(Blocked { policy, deadline, on_request: false, by: Obstacle::Gate });
+                wake.blocked.push(Blocked { policy, deadline, on_request: false, by: Obstacle::Gate, due: None });
             }
             _ => {}
         }

@@ -190,7 +190,11 @@ impl Judgement<'_> {
 fn places_to_recall(course: &Course, is_gone: impl Fn(&Sent) -> bool) -> Vec<usize> {
     let can_be_recalled = |place: usize| {
         let sent = &course.sent[place];
-        if sent.stage.action.removes() { !matches!(sent.reply, Reply::Done { .. }) } else { !is_overtaken(course, place) }
+        if sent.stage.action.removes() {
+            !matches!(sent.reply, Reply::Done { .. })
+        } else {
+            !is_overtaken(course, place)
+        }
     };
     let places = 0..course.sent.len();
     places.filter(|&place| can_be_recalled(place) && is_gone(&course.sent[place])).collect()

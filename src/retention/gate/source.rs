@@ -6,7 +6,7 @@ use super::memory::{HeardPartition, SourceMemory};
 use super::silence::{Voice, listen};
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::policy::{RuleTrust, Trust};
-use crate::retention::progress::{History, PartitionProgress, RuleFacts};
+use crate::retention::progress::{History, PartitionProgress, RuleFacts, TopicPartitions};
 use std::collections::BTreeMap;
 
 /// Of the last hour's records of a source at least this many may be rejects.
@@ -26,6 +26,8 @@ struct TopicGate {
     partitions: u32,
     /// The latest report's list of topics has it.
     is_there: bool,
+    /// For how long it keeps its records; `None`: for ever, or nobody knows.
+    kept_for: Option<Seconds>,
     reports: BTreeMap<u32, PartitionProgress>,
 }
 
@@ -61,15 +63,22 @@ impl SourceGate {
     }
 
     /// Takes in one report's list of the source's topics.
-    pub fn hear_topics<'t>(&mut self, listed: impl Iterator<Item = (&'t str, u32)>) {
+    pub fn hear_topics<'t>(&mut self, listed: impl Iterator<Item = &'t TopicPartitions>) {
         for topic in self.topics.values_mut() {
             topic.is_there = false;
         }
-        for (name, partitions) in listed {
-            let topic = self.topics.entry(name.to_owned()).or_default();
+        for &TopicPartitions { topic: ref name, partitions, kept_for, .. } in listed {
+            let topic = self.topics.entry(name.clone()).or_default();
             topic.is_there = partitions > 0;
             topic.partitions = topic.partitions.max(partitions);
+            topic.kept_for = kept_for;
         }
+    }
+
+    /// For how long its topics keep their records; `None`: one for ever, or nobody knows.
+    pub fn kept_for(&self) -> Option<Seconds> {
+        let kept = self.topics.values().map(|topic| topic.kept_for);
+        kept.reduce(|longest, kept| Some(longest?.max(kept?))).flatten()
     }
 
     /// Takes in the newest report on a partition, appended at `append`.

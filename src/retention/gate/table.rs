@@ -86,7 +86,7 @@ impl GateTable {
         } else if !progress.topics.is_empty() {
             let source = Arc::make_mut(&mut self.sources[place]);
             let topics = progress.topics.iter().filter(|topic| topic.source == key);
-            source.hear_topics(topics.map(|topic| (topic.topic.as_str(), topic.partitions)));
+            source.hear_topics(topics);
             for report in progress.partitions.iter().filter(|report| report.source == key) {
                 source.hear_partition(report.clone(), append);
             }
@@ -112,6 +112,14 @@ impl GateTable {
     /// it is replaced only when it changes.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// From when on an event can be that a live source still delivers at `now`; `None`: some topic is kept
+    /// for ever, or not heard of.
+    pub fn delivers_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let live = self.sources.iter().filter(|source| !source.trust().retired);
+        let reaches = live.map(|source| Some(now - source.kept_for()? - source.trust().allowed_lateness));
+        reaches.fold(Some(now), |earliest, reach| Some(earliest?.min(reach?)))
     }
 
     /// Whether the source's progress counts at `now`. A retired source is not waited for.

@@ -100,7 +100,7 @@ fn healthy(partition: u32) -> PartitionProgress {
 }
 
 fn events(partitions: u32) -> TopicPartitions {
-    TopicPartitions { topic: "events".into(), source: "web".into(), partitions }
+    TopicPartitions { topic: "events".into(), source: "web".into(), partitions, kept_for: None }
 }
 
 fn progress(topics: Vec<TopicPartitions>, partitions: Vec<PartitionProgress>) -> Progress {
@@ -251,7 +251,7 @@ fn every_source_of_the_policy_must_prove_it() {
         complete_to: Some(NOW - Seconds(30)),
         ..healthy(0)
     };
-    let orders = TopicPartitions { topic: "orders".into(), source: "shop".into(), partitions: 1 };
+    let orders = TopicPartitions { topic: "orders".into(), source: "shop".into(), partitions: 1, kept_for: None };
     table.observe(&progress(vec![events(1), orders], vec![shop]), NOW);
     assert_eq!(table.proven_up_to(POLICY, NOW), Some(NOW - Seconds(30 + LATENESS)));
     assert!(table.is_open(SourceIndex(0), NOW) && table.is_open(SourceIndex(1), NOW));

@@ -3,15 +3,19 @@
 use super::undo::Rare;
 use super::{Applied, Input, Shard, decoded};
 use crate::retention::activity::{KindIndex, KindTag, LastSeen};
+use crate::retention::brake::{Instruction, Refusal};
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::Acknowledgement;
-use crate::retention::decide::{Answered, acknowledge};
+use crate::retention::claims::Claim;
+use crate::retention::customer::{Acknowledgement, Record};
+use crate::retention::decide::{
+    Answered, Circumstances, Sending, Unlimited, acknowledge, hear, is_from_before, note_withdrawals,
+};
 use crate::track::ids::ID_BYTES_MAX;
 use crate::track::table::{Column, FOREIGN_MAX, Mark, Slot};
+use crate::wire::instruction::{self, INSTRUCTION};
 use crate::wire::partition::shard_of;
 use crate::wire::progress;
 use crate::wire::signal::Signal;
-use crate::wire::state::encode_record;
 
 impl Shard {
     /// Takes in one record. It never panics on one, however broken.
@@ -19,8 +23,13 @@ impl Shard {
         self.next_offset = Some(input.offset.saturating_add(1));
         let append = Timestamp::from_millis_floor(input.append_ms);
         self.now = self.now.max(Some(append));
+        self.enter(self.now.unwrap_or(append));
         match (input.key, input.value) {
             (Some(customer), Some(value)) => self.apply_signal(customer, value, append),
+            (None, Some(value)) if value.first() == Some(&INSTRUCTION) => match instruction::decode(value) {
+                Ok(instruction) => Applied::Instructed(self.obey(&instruction, append)),
+                Err(_) => Applied::Garbage,
+            },
             (None, Some(value)) => match progress::decode(value) {
                 Ok(progress) => {
                     self.gate.observe(&progress, append);
@@ -38,26 +47,101 @@ impl Shard {
         }
         match Signal::decode(signal) {
             Ok(Signal::Activity { kind, at }) => self.see(customer, kind, LastSeen::at(at)),
-            Ok(Signal::Claim(_)) => Applied::Garbage,
+            Ok(Signal::Claim(claim)) => self.hear(customer, &claim),
             Ok(Signal::Acknowledgement(ack)) => Applied::Acknowledged(self.acknowledge(customer, &ack, append)),
             Err(_) => Applied::Garbage,
         }
     }
 
     fn see(&mut self, customer: &[u8], kind: KindTag, at: LastSeen) -> Applied {
-        let home = &self.home;
-        // A new customer must be one that a restore will take for this shard's.
-        let admit = || is_customer(customer) && shard_of(customer, home.partitions) == home.partition;
-        let Some((slot, is_new)) = self.table.find_or_insert(customer, admit) else { return Applied::Garbage };
-        if is_new {
-            self.remember(Rare::New(slot));
-            self.mark_changed(slot);
-            self.mark_to_judge(slot);
+        let known = self.table.find(customer);
+        if known.is_none() && self.is_suppressed(customer, Timestamp(i64::from(at.0))) {
+            return Applied::Suppressed;
         }
+        let Some(slot) = known.or_else(|| self.welcome(customer)) else { return Applied::Garbage };
         match self.tags.iter().position(|tag| *tag == kind) {
             Some(place) => self.see_kind(slot, KindIndex(u8::try_from(place).unwrap_or(u8::MAX)), at),
             None => self.see_foreign(slot, kind, at),
         }
+    }
+
+    /// Whether this is about somebody whose record is gone, and from before that.
+    fn is_suppressed(&mut self, customer: &[u8], at: Timestamp) -> bool {
+        if self.forgotten.is_empty() {
+            return false;
+        }
+        let farewell = self.forgotten.get(self.config.evidence.pseudonyms.of(customer));
+        let is_late = farewell.is_some_and(|farewell| is_from_before(&self.config.rules, farewell.end, at));
+        self.suppressed += u64::from(is_late);
+        is_late
+    }
+
+    /// Takes in a customer who isn't known; `None`: it must be one that a restore will take for this
+    /// shard's.
+    fn welcome(&mut self, customer: &[u8]) -> Option<Slot> {
+        let home = &self.home;
+        let admit = || is_customer(customer) && shard_of(customer, home.partitions) == home.partition;
+        let (slot, _) = self.table.find_or_insert(customer, admit)?;
+        self.remember(Rare::New(slot));
+        self.mark_changed(slot);
+        self.mark_to_judge(slot);
+        if !self.forgotten.is_empty() {
+            let farewell = self.forgotten.get(self.config.evidence.pseudonyms.of(customer));
+            let mut record = Record::default();
+            farewell.into_iter().for_each(|farewell| farewell.stand(&mut record));
+            if !record.is_empty() {
+                self.counts.add(&self.config.rules, &vec![LastSeen::NEVER; self.tags.len()], Some(&record));
+                self.keep_record(slot, &record);
+            }
+        }
+        Some(slot)
+    }
+
+    fn hear(&mut self, customer: &[u8], claim: &Claim) -> Applied {
+        // A late word about somebody who has come anew is as late as one about somebody who is gone.
+        if self.is_suppressed(customer, claim.at()) {
+            return Applied::Suppressed;
+        }
+        let known = self.table.find(customer);
+        let Some(slot) = known.or_else(|| self.welcome(customer)) else { return Applied::Garbage };
+        self.change_record(slot, |circumstances, seen, record| hear(circumstances, seen, record, claim))
+    }
+
+    /// Changes a customer's record.
+    fn change_record(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(Circumstances<'_>, &[LastSeen], &mut Record) -> bool,
+    ) -> Applied {
+        self.read_row(slot);
+        let before = self.table.record(slot).map(decoded);
+        let mut record = before.clone().unwrap_or_default();
+        let config = self.config.clone();
+        let circumstances = Circumstances {
+            rules: &config.rules,
+            almanac: &self.almanac,
+            gate: &self.gate,
+            allowance: &Unlimited,
+            now: self.now.unwrap_or(Timestamp::MIN),
+            sending: Sending::RecallsOnly,
+        };
+        if !change(circumstances, &self.scratch.seen, &mut record) {
+            return Applied::Known;
+        }
+        self.counts.remove(&config.rules, &self.scratch.seen, before.as_ref());
+        self.counts.add(&config.rules, &self.scratch.seen, Some(&record));
+        self.keep_record(slot, &record);
+        self.mark_to_judge(slot);
+        Applied::Merged
+    }
+
+    fn obey(&mut self, instruction: &Instruction, append: Timestamp) -> Result<(), Refusal> {
+        let outcome = self.brakes.obey(instruction, self.now.unwrap_or(append));
+        if outcome.is_ok() {
+            self.begin_passes();
+        }
+        self.tell_instruction(instruction, &outcome);
+        outcome
     }
 
     fn see_kind(&mut self, slot: Slot, kind: KindIndex, at: LastSeen) -> Applied {
@@ -74,6 +158,14 @@ impl Shard {
         } else if self.table.has_mark(slot, Mark::STIRRED) {
             self.mark_to_judge(slot);
         }
+        if self.table.record(slot).is_some() {
+            // What this activity would hide may be what a withdrawal puts an end to.
+            self.change_record(slot, |circumstances, seen, record| {
+                let before = record.clone();
+                note_withdrawals(circumstances, seen, record);
+                *record != before
+            });
+        }
         self.set_word(slot, column, merged.0);
         self.mark_changed(slot);
         Applied::Merged
@@ -81,12 +173,13 @@ impl Shard {
 
     /// The first activity of a kind may be a policy's first.
     fn count_first(&mut self, slot: Slot, column: Column, at: LastSeen) {
+        let record = self.table.record(slot).map(decoded);
         let seen = &mut self.scratch.seen;
         seen.clear();
         seen.extend(self.table.seen(slot));
-        self.counts.remove_seen(&self.config.rules, seen);
+        self.counts.remove(&self.config.rules, seen, record.as_ref());
         seen[column.kind()] = at;
-        self.counts.add_seen(&self.config.rules, seen);
+        self.counts.add(&self.config.rules, seen, record.as_ref());
     }
 
     /// A kind of another configuration: kept for when this one names it.
@@ -105,17 +198,14 @@ impl Shard {
     }
 
     fn acknowledge(&mut self, customer: &[u8], ack: &Acknowledgement, append: Timestamp) -> Answered {
-        let Some(slot) = self.table.find(customer) else { return Answered::Nothing };
-        let Some(mut record) = self.table.record(slot).map(decoded) else { return Answered::Nothing };
-        self.counts.remove_record(&self.config.rules, &record);
-        let answered = acknowledge(&mut record, ack, append);
-        self.counts.add_record(&self.config.rules, &record);
-        if answered != Answered::Nothing {
-            self.scratch.record.clear();
-            encode_record(&record, &mut self.scratch.record);
-            self.take_record(slot);
-            self.mark_to_judge(slot);
+        let mut answered = Answered::Nothing;
+        if let Some(slot) = self.table.find(customer).filter(|slot| self.table.record(*slot).is_some()) {
+            self.change_record(slot, |_, _, record| {
+                answered = acknowledge(record, ack, append);
+                answered != Answered::Nothing
+            });
         }
+        self.tell_acknowledged(customer, ack, append, answered);
         answered
     }
 }

@@ -1,13 +1,20 @@
 //! Counts over a shard's customers, kept as they change, so that nobody has to go through them all.
 
 use crate::retention::activity::LastSeen;
+use crate::retention::claims::Claims;
+use crate::retention::command::Cause;
 use crate::retention::customer::{Record, Reply, Sent};
-use crate::retention::policy::Rulebook;
+use crate::retention::decide::applies;
+use crate::retention::policy::{Policy, Rulebook};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Customers with an activity of any policy's kinds.
+    /// Customers with a starting point in any policy.
     pub started: u64,
+    /// Customers with starting points only in policies that don't apply to them.
+    pub uncovered: u64,
+    /// Customers on whom a hold has been placed because there was no room for something.
+    pub overflowed: u64,
     /// In the order of the rulebook's policies.
     pub policies: Vec<PolicyCounts>,
     /// In the order of the rulebook's targets: commands and recalls that wait for an answer.
@@ -16,7 +23,7 @@ pub struct Counts {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyCounts {
-    /// Customers with an activity of the policy's kinds.
+    /// Customers with a starting point of the policy, to whom it applies.
     pub started: u64,
     /// By stage: customers for whom it was the last that was sent.
     pub sent: Vec<u64>,
@@ -26,47 +33,56 @@ impl Counts {
     pub fn new(rules: &Rulebook) -> Counts {
         let policies =
             rules.policies.iter().map(|policy| PolicyCounts { started: 0, sent: vec![0; policy.stages.len()] });
-        Counts { started: 0, policies: policies.collect(), unacknowledged: vec![0; rules.targets.len()] }
+        let (policies, unacknowledged) = (policies.collect(), vec![0; rules.targets.len()]);
+        Counts { policies, unacknowledged, ..Counts::default() }
     }
 
-    /// Counts a customer by what was seen of them.
-    pub fn add_seen(&mut self, rules: &Rulebook, seen: &[LastSeen]) {
-        self.change_seen(rules, seen, |count| *count += 1);
+    /// Counts a customer.
+    pub fn add(&mut self, rules: &Rulebook, seen: &[LastSeen], record: Option<&Record>) {
+        self.change(rules, seen, record, |count| *count += 1);
     }
 
-    pub fn remove_seen(&mut self, rules: &Rulebook, seen: &[LastSeen]) {
-        self.change_seen(rules, seen, |count| *count -= 1);
+    /// Takes back what [`Counts::add`] counted.
+    pub fn remove(&mut self, rules: &Rulebook, seen: &[LastSeen], record: Option<&Record>) {
+        self.change(rules, seen, record, |count| *count -= 1);
     }
 
-    fn change_seen(&mut self, rules: &Rulebook, seen: &[LastSeen], change: impl Fn(&mut u64)) {
-        let mut any = false;
+    fn change(&mut self, rules: &Rulebook, seen: &[LastSeen], record: Option<&Record>, change: impl Fn(&mut u64)) {
+        const NOTHING: &Claims = &Claims::NONE;
+        let claims = record.map_or(NOTHING, |record| &record.claims);
+        let (mut has_start, mut is_covered) = (false, false);
         for (policy, counts) in rules.policies.iter().zip(&mut self.policies) {
-            if policy.since_last.iter().any(|kind| seen[usize::from(kind.0)] != LastSeen::NEVER) {
+            if !has_started(policy, seen, claims) {
+                continue;
+            }
+            has_start = true;
+            if applies(policy, claims) {
+                is_covered = true;
                 change(&mut counts.started);
-                any = true;
             }
         }
-        if any {
+        if has_start {
             change(&mut self.started);
+        }
+        if has_start && !is_covered {
+            change(&mut self.uncovered);
+        }
+        if claims.has_overflowed() {
+            change(&mut self.overflowed);
+        }
+        if let Some(record) = record {
+            self.change_sent(rules, record, change);
         }
     }
 
-    /// Counts a customer by what was sent to them.
-    pub fn add_record(&mut self, rules: &Rulebook, record: &Record) {
-        self.change_record(rules, record, |count| *count += 1);
-    }
-
-    pub fn remove_record(&mut self, rules: &Rulebook, record: &Record) {
-        self.change_record(rules, record, |count| *count -= 1);
-    }
-
-    fn change_record(&mut self, rules: &Rulebook, record: &Record, change: impl Fn(&mut u64)) {
+    fn change_sent(&mut self, rules: &Rulebook, record: &Record, change: impl Fn(&mut u64)) {
         for course in &record.courses {
             let Some(policy) = rules.policy_by_key(&course.policy).map(|policy| usize::from(policy.0)) else {
                 continue;
             };
+            let by_period = course.sent.iter().filter(|sent| sent.cause == Cause::Period);
             let stage = |sent: &Sent| rules.policies[policy].stage_by_id(sent.stage);
-            if let Some(last) = course.sent.iter().filter_map(stage).max() {
+            if let Some(last) = by_period.filter_map(stage).max() {
                 change(&mut self.policies[policy].sent[last]);
             }
         }
@@ -79,6 +95,13 @@ impl Counts {
             }
         }
     }
+}
+
+/// By an activity of the policy's kinds, or by consent to it.
+fn has_started(policy: &Policy, seen: &[LastSeen], claims: &Claims) -> bool {
+    let consent = policy.consent.as_ref().and_then(|name| claims.consent(name));
+    policy.since_last.iter().any(|kind| seen[usize::from(kind.0)] != LastSeen::NEVER)
+        || consent.is_some_and(|consent| consent.given.is_some())
 }
 
 fn is_unanswered(reply: Reply) -> bool {

@@ -2,13 +2,15 @@
 
 use super::undo::Rare;
 use super::{More, Shard, decoded};
+use crate::retention::brake::Braking;
 use crate::retention::calendar::Timestamp;
 use crate::retention::customer::Record;
-use crate::retention::decide::{Circumstances, Sending, Unlimited, Wake, judge};
+use crate::retention::decide::{Circumstances, Farewell, Sending, Wake, judge};
 use crate::retention::gate::{Gate, KnownSince};
 use crate::retention::policy::{FloorIndex, PolicyIndex};
 use crate::track::outputs::Outputs;
 use crate::track::table::{Column, Mark, Slot};
+use crate::track::waiting::{Lane, Queue};
 use crate::wire::state::encode_record;
 
 /// What the gate says at one moment, by policy: asked once, not for every customer.
@@ -39,10 +41,12 @@ impl Gate for Standing {
 }
 
 /// The same for every customer of a batch.
-struct Moment {
+pub(super) struct Moment {
     standing: Standing,
-    now: Timestamp,
+    pub now: Timestamp,
     sending: Sending,
+    /// By policy: how many customers it covers here.
+    pub covered: Vec<u64>,
 }
 
 impl Shard {
@@ -52,7 +56,9 @@ impl Shard {
         let Some(now) = self.now else { return More::Nothing };
         let is_behind = Timestamp::from_millis_floor(wall_ms) - now > self.config.rules.gate_lag_max;
         let sending = if is_behind { Sending::RecallsOnly } else { Sending::All };
-        let moment = Moment { standing: self.standing(now), now, sending };
+        self.turn_day(now);
+        let covered = (0..self.config.rules.policies.len()).map(|policy| self.covered(policy)).collect();
+        let moment = Moment { standing: self.standing(now), now, sending, covered };
         if moment.standing.known_since != self.known_since {
             self.known_since.clone_from(&moment.standing.known_since);
             self.refile_all();
@@ -64,26 +70,28 @@ impl Shard {
         let mut steps = budget;
         self.judge_due(&moment, &mut steps, out);
         self.judge_proven(&moment, &mut steps, out);
-        if steps == 0 { More::Waiting } else { More::Nothing }
+        self.judge_released(&moment, &mut steps, out);
+        if steps == 0 {
+            return More::Waiting;
+        }
+        self.end_releases(now);
+        self.let_go(now, &mut steps);
+        More::Nothing
     }
 
     fn standing(&self, now: Timestamp) -> Standing {
-        let policies = 0..self.config.rules.policies.len();
-        let indices = policies.map(|policy| PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX)));
-        let (known_since, proven) = indices
-            .map(|policy| {
-                let known = self.gate.known_since(policy);
-                let proven = self.gate.proven_up_to(policy, now).filter(|_| known != KnownSince::Unknown);
-                (known, proven)
-            })
-            .unzip();
-        let floors =
-            (0..self.config.rules.floors.len()).map(|floor| FloorIndex(u16::try_from(floor).unwrap_or(u16::MAX)));
+        let rules = &self.config.rules;
+        let index = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
+        let policies = (0..rules.policies.len()).map(|place| PolicyIndex(index(place)));
+        let floors = (0..rules.floors.len()).map(|place| FloorIndex(index(place)));
+        let known_since: Vec<KnownSince> = policies.clone().map(|policy| self.gate.known_since(policy)).collect();
+        let is_known = |policy: &PolicyIndex| known_since[usize::from(policy.0)] != KnownSince::Unknown;
+        let proven = policies.map(|policy| self.gate.proven_up_to(policy, now).filter(|_| is_known(&policy)));
         Standing {
-            known_since,
+            proven: proven.collect(),
             floors_known_since: floors.map(|floor| self.gate.floor_known_since(floor)).collect(),
-            proven,
             requests_proven: self.gate.requests_proven_up_to(now),
+            known_since,
         }
     }
 
@@ -108,52 +116,102 @@ impl Shard {
 
     fn judge_proven(&mut self, moment: &Moment, steps: &mut usize, out: &mut Outputs) {
         for policy in 0..self.config.rules.policies.len() {
-            let Some(proven) = moment.standing.proven[policy] else { continue };
             let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
-            let mut slots = std::mem::take(&mut self.scratch.slots);
-            slots.extend(self.waiting.proven(index, proven, *steps));
-            *steps -= slots.len();
-            for slot in slots.drain(..) {
-                self.judge(slot, moment, out);
+            let lanes =
+                [(Lane::Gate, moment.standing.proven[policy]), (Lane::RequestGate, moment.standing.requests_proven)];
+            for (lane, proven) in lanes {
+                let Some(proven) = proven else { continue };
+                let mut slots = std::mem::take(&mut self.scratch.slots);
+                slots.extend(self.waiting.proven(Queue { policy: index, lane }, proven, *steps));
+                *steps -= slots.len();
+                for slot in slots.drain(..) {
+                    self.judge(slot, moment, out);
+                }
+                self.scratch.slots = slots;
             }
-            self.scratch.slots = slots;
         }
     }
 
-    fn judge(&mut self, slot: Slot, moment: &Moment, out: &mut Outputs) {
-        self.scratch.id.clear();
-        self.table.id(slot).write(&mut self.scratch.id);
-        self.scratch.seen.clear();
-        self.scratch.seen.extend(self.table.seen(slot));
+    pub(super) fn judge(&mut self, slot: Slot, moment: &Moment, out: &mut Outputs) {
+        self.read_row(slot);
         let before = self.table.record(slot).map(decoded);
         let had_record = before.is_some();
         let mut record = before.unwrap_or_default();
         if had_record {
-            self.counts.remove_record(&self.config.rules, &record);
+            self.counts.remove(&self.config.rules, &self.scratch.seen, Some(&record));
         }
+        let (config, covered) = (self.config.clone(), &moment.covered);
+        let rules = &config.rules;
+        let braking = Braking { rules, brakes: &self.brakes, covered };
         let circumstances = Circumstances {
-            rules: &self.config.rules,
+            rules,
             almanac: &self.almanac,
             gate: &moment.standing,
-            allowance: &Unlimited,
+            allowance: &braking,
             now: moment.now,
             sending: moment.sending,
         };
         let scratch = &mut self.scratch;
         let customer = std::str::from_utf8(&scratch.id).expect("only text is taken for a customer's id");
         let wake = judge(circumstances, customer, &scratch.seen, &mut record, &mut scratch.decided);
-        out.add_commands(customer, &mut scratch.decided);
+        let mut decided = std::mem::take(&mut self.scratch.decided);
+        if !decided.is_empty() || !wake.blocked.is_empty() {
+            self.brake(&decided, &wake, moment);
+            self.tell_sent(&decided, moment.now);
+        }
+        let customer = std::str::from_utf8(&self.scratch.id).expect("only text is taken for a customer's id");
+        out.add_commands(customer, &mut decided);
+        self.scratch.decided = decided;
         if had_record || !record.is_empty() {
+            if !had_record {
+                self.counts.remove(&self.config.rules, &self.scratch.seen, None);
+            }
+            self.counts.add(&self.config.rules, &self.scratch.seen, Some(&record));
             self.keep_record(slot, &record);
         }
         self.look_again(slot, &wake, !record.is_empty(), moment);
+        if let Some(farewell) = wake.farewell {
+            self.say_farewell(slot, farewell, moment.now);
+        }
     }
 
-    fn keep_record(&mut self, slot: Slot, record: &Record) {
-        self.counts.add_record(&self.config.rules, record);
+    /// Reads a customer's id and activity into the scratch buffers.
+    pub(super) fn read_row(&mut self, slot: Slot) {
+        self.scratch.id.clear();
+        self.table.id(slot).write(&mut self.scratch.id);
+        self.scratch.seen.clear();
+        self.scratch.seen.extend(self.table.seen(slot));
+    }
+
+    pub(super) fn keep_record(&mut self, slot: Slot, record: &Record) {
         self.scratch.record.clear();
         encode_record(record, &mut self.scratch.record);
         self.take_record(slot);
+    }
+
+    /// The record goes when the batch is committed.
+    fn say_farewell(&mut self, slot: Slot, farewell: Farewell, now: Timestamp) {
+        if self.leaving.iter().any(|(leaving, ..)| *leaving == slot) {
+            return;
+        }
+        let pseudonym = self.config.evidence.pseudonyms.of(&self.scratch.id);
+        self.tell_forgotten(pseudonym, &farewell, now);
+        self.leaving.push((slot, pseudonym, farewell));
+    }
+
+    /// Lets go of what was left of customers, when it has been kept for long enough and no source can
+    /// still deliver anything from before their end.
+    fn let_go(&mut self, now: Timestamp, steps: &mut usize) {
+        if self.forgotten.is_empty() || !self.expired.is_empty() {
+            return;
+        }
+        let rules = &self.config.rules;
+        let Some(delivered_from) = self.gate.delivers_from(now) else { return };
+        let is_over =
+            |end: Timestamp| rules.forget.suppress_for.deadline(end, rules.zone) <= now && end < delivered_from;
+        let expired = self.forgotten.oldest().take(*steps).take_while(|(end, _)| is_over(*end));
+        self.expired.extend(expired.map(|(_, pseudonym)| pseudonym));
+        *steps -= self.expired.len();
     }
 
     /// Files a customer who was just judged under the next wake, if that is earlier than what they are
@@ -165,9 +223,8 @@ impl Shard {
             self.remember(Rare::Stirred(slot, was_stirred));
         }
         if was_stirred || stirred {
-            let gate = wake.blocked.iter().filter(|blocked| blocked.by == crate::retention::decide::Obstacle::Gate);
-            let waits: Vec<_> = gate.map(|blocked| (blocked.policy, blocked.deadline)).collect();
-            self.wait_for_gate(slot, &waits);
+            let waits = wake.blocked.iter().filter_map(|blocked| Some((Queue::of(blocked)?, blocked.deadline)));
+            self.wait(slot, waits.collect());
         }
         let Some(at) = wake.at else { return };
         // What is held back until the shard has caught up may be looked at in this very second.
@@ -183,10 +240,10 @@ impl Shard {
         }
     }
 
-    fn wait_for_gate(&mut self, slot: Slot, blocked: &[(PolicyIndex, Timestamp)]) {
+    fn wait(&mut self, slot: Slot, waits: Vec<(Queue, Timestamp)>) {
         let before: Vec<_> = self.waiting.of(slot).collect();
-        if before != blocked {
-            self.waiting.replace(slot, blocked);
+        if before != waits {
+            self.waiting.replace(slot, &waits);
             self.remember(Rare::Waits(slot, before));
         }
     }

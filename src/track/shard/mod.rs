@@ -7,12 +7,16 @@
 //! * [`restore`]: from the changelog to a shard, and the changelog's records
 //! * [`apply`]: merging one record
 //! * [`decide`]: whom to judge, and when to look again
+//! * [`braking`]: what the brake makes of it
+//! * [`evidence`]: what goes to audit
 //! * [`stats`]: what metrics ask for, from [`counts`] that are kept
 //! * [`undo`]: taking a batch back
 
 mod apply;
+mod braking;
 mod counts;
 mod decide;
+mod evidence;
 mod restore;
 mod stats;
 mod undo;
@@ -21,17 +25,22 @@ pub use restore::RestoreError;
 pub use stats::{PolicyStats, Stats};
 
 use super::due::Due;
+use super::forgotten::Forgotten;
+use super::outputs::Outputs;
 use super::table::{Column, Mark, Slot, Table};
 use super::waiting::Waiting;
 use crate::config::Config;
 use crate::retention::activity::{KindTag, LastSeen};
 use crate::retention::almanac::Almanac;
+use crate::retention::brake::{Brakes, Refusal};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::Command;
 use crate::retention::customer::Record;
-use crate::retention::decide::Answered;
+use crate::retention::decide::{Answered, Farewell};
 use crate::retention::gate::{GateTable, KnownSince, Memory};
+use crate::retention::pseudonym::Pseudonym;
 use crate::wire::state::decode_record;
+use braking::Pass;
 use counts::Counts;
 use std::sync::Arc;
 use undo::{Before, Rare, Undo};
@@ -57,7 +66,7 @@ pub struct Input<'a> {
 }
 
 /// What became of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// It told something new.
     Merged,
@@ -65,6 +74,10 @@ pub enum Applied {
     Known,
     Acknowledged(Answered),
     Progress,
+    /// An instruction was obeyed, or refused.
+    Instructed(Result<(), Refusal>),
+    /// It is about somebody whose record is gone, and from before that.
+    Suppressed,
     /// It is no signal, progress or instruction. Nothing changed.
     Garbage,
 }
@@ -101,9 +114,27 @@ pub struct Shard {
     /// What the changelog holds of the gate's memory.
     kept_memory: Option<Arc<Memory>>,
     header_is_kept: bool,
-    /// By policy, as the due index was filed under.
+    /// The cluster at which the state was written, if it is another one.
+    other_cluster: Option<String>,
+    brakes: Brakes,
+    /// What the changelog holds of them.
+    kept_brakes: Brakes,
+    /// Whether the versions in force have been noted in the brakes.
+    has_entered: bool,
+    /// By policy: how far those who wait for a release have been gone through.
+    passes: Vec<Pass>,
+    forgotten: Forgotten,
+    /// Late signals about the forgotten since the shard was opened.
+    suppressed: u64,
+    /// From when on history is known, as the due index was filed under.
     known_since: Vec<KnownSince>,
     counts: Counts,
+    /// Whose records go with this batch.
+    leaving: Vec<(Slot, Pseudonym, Farewell)>,
+    /// Of whom nothing is left after this batch.
+    expired: Vec<Pseudonym>,
+    /// What the batch has to tell to audit.
+    evidence: Outputs,
     /// Slots marked in this batch.
     changed: Vec<Slot>,
     to_judge: Vec<Slot>,
@@ -137,8 +168,18 @@ impl Shard {
             gate: GateTable::new(rules, config.hash, Memory::default()),
             kept_memory: None,
             header_is_kept: false,
+            other_cluster: None,
+            brakes: Brakes::default(),
+            kept_brakes: Brakes::default(),
+            has_entered: false,
+            passes: vec![None; rules.policies.len()],
+            forgotten: Forgotten::default(),
+            suppressed: 0,
             known_since: Vec::new(),
             counts: Counts::new(rules),
+            leaving: Vec::new(),
+            expired: Vec::new(),
+            evidence: Outputs::default(),
             changed: Vec::new(),
             to_judge: Vec::new(),
             undo: None,
@@ -156,9 +197,16 @@ impl Shard {
             gate: self.gate.clone(),
             kept_memory: self.kept_memory.clone(),
             header_is_kept: self.header_is_kept,
+            other_cluster: self.other_cluster.clone(),
+            brakes: self.brakes.clone(),
+            kept_brakes: self.kept_brakes.clone(),
+            has_entered: self.has_entered,
+            passes: self.passes.clone(),
+            suppressed: self.suppressed,
             counts: self.counts.clone(),
             refiled: false,
         };
+        self.evidence.clear();
         debug_assert!(self.changed.is_empty() && self.to_judge.is_empty(), "the batch before was not ended");
         match &mut self.undo {
             Some(undo) => undo.before = before,
@@ -169,6 +217,7 @@ impl Shard {
     /// The transaction was committed: the batch is believed.
     pub fn commit(&mut self) {
         self.clear_marks();
+        self.part();
         self.changed.shrink_to(KEPT_CAPACITY);
         self.to_judge.shrink_to(KEPT_CAPACITY);
         if let Some(undo) = &mut self.undo {
@@ -182,6 +231,9 @@ impl Shard {
     /// The transaction was aborted: everything since [`Shard::begin`] is undone.
     pub fn abort(&mut self) {
         self.clear_marks();
+        self.leaving.clear();
+        self.expired.clear();
+        self.evidence.clear();
         let Some(mut undo) = self.undo.take() else { return };
         for (slot, column, word) in undo.words.drain(..).rev() {
             self.table.set_word(slot, column, word);
@@ -202,10 +254,26 @@ impl Shard {
         (self.now, self.next_offset) = (before.now, before.next_offset);
         (self.kept_memory, self.header_is_kept) = (before.kept_memory, before.header_is_kept);
         (self.gate, self.counts) = (before.gate, before.counts);
+        (self.brakes, self.kept_brakes) = (before.brakes, before.kept_brakes);
+        (self.has_entered, self.other_cluster) = (before.has_entered, before.other_cluster);
+        (self.passes, self.suppressed) = (before.passes, before.suppressed);
         if before.refiled {
             self.refile_all();
         }
         self.undo = Some(undo);
+    }
+
+    /// Lets go of those whose farewell has been committed.
+    fn part(&mut self) {
+        for (slot, pseudonym, farewell) in std::mem::take(&mut self.leaving) {
+            self.uncount(slot);
+            self.waiting.replace(slot, &[]);
+            self.table.remove(slot);
+            self.forgotten.insert(pseudonym, farewell);
+        }
+        for pseudonym in self.expired.drain(..) {
+            self.forgotten.remove(pseudonym);
+        }
     }
 
     /// Aborts and wakes that move leave entries behind in the due index; they must not pile up.
@@ -241,6 +309,8 @@ impl Shard {
         self.tags = tags;
         self.almanac = Almanac::new(rules.zone);
         self.waiting = Waiting::new(rules.policies.len());
+        self.passes = vec![None; rules.policies.len()];
+        self.has_entered = false;
         let memory = self.gate.memory().as_ref().clone();
         self.config = config;
         self.known_since.clear();
@@ -268,10 +338,8 @@ impl Shard {
         for slot in self.table.slots() {
             seen.clear();
             seen.extend(self.table.seen(slot));
-            counts.add_seen(&self.config.rules, &seen);
-            if let Some(record) = self.table.record(slot) {
-                counts.add_record(&self.config.rules, &decoded(record));
-            }
+            let record = self.table.record(slot).map(decoded);
+            counts.add(&self.config.rules, &seen, record.as_ref());
         }
         self.counts = counts;
     }
@@ -298,6 +366,16 @@ impl Shard {
     /// What progress proves, and why it doesn't.
     pub fn gate(&self) -> &GateTable {
         &self.gate
+    }
+
+    /// What stops the policies here, and until when.
+    pub fn brakes(&self) -> &Brakes {
+        &self.brakes
+    }
+
+    /// Those whose record is gone.
+    pub fn forgotten(&self) -> &Forgotten {
+        &self.forgotten
     }
 
     fn mark_changed(&mut self, slot: Slot) {

@@ -8,7 +8,7 @@ use crate::track::outputs::Outputs;
 use crate::track::table::{Column, Foreign, Mark, Slot};
 use crate::wire::bytes::DecodeError;
 use crate::wire::partition::shard_of;
-use crate::wire::state::{self, CustomerState, GATE_KEY, HEADER_KEY, Header};
+use crate::wire::state::{self, BRAKES_KEY, CustomerState, GATE_KEY, HEADER_KEY, Header};
 use std::sync::Arc;
 
 /// Why a changelog can't be restored. Never later either: a person must look.
@@ -24,8 +24,6 @@ pub enum RestoreError {
         "the state of shard {partition} is of {written} shards, but there are {partitions}; the number is for ever"
     )]
     OtherPartitions { partition: u32, written: u32, partitions: u32 },
-    #[error("the state of shard {partition} was written at another cluster ({written})")]
-    OtherCluster { partition: u32, written: String },
     #[error("a record of the state partition of shard {partition} {reason}")]
     Undecodable { partition: u32, reason: DecodeError },
     #[error("a record of the state partition of shard {partition} has a key that this version doesn't know")]
@@ -42,12 +40,31 @@ impl Shard {
         let undecodable = |reason| RestoreError::Undecodable { partition, reason };
         match (key, value) {
             (HEADER_KEY, Some(value)) => {
-                check_header(&self.home, &Header::decode(value).map_err(undecodable)?)?;
+                let header = Header::decode(value).map_err(undecodable)?;
+                check_header(&self.home, &header)?;
                 self.header_is_kept = true;
+                // What it decided rests on another cluster's logs: a person has to look first.
+                self.other_cluster = Some(header.cluster).filter(|written| *written != self.home.cluster);
                 Ok(())
             }
             (GATE_KEY, Some(value)) => {
                 self.kept_memory = Some(Arc::new(state::decode_gate(value).map_err(undecodable)?));
+                Ok(())
+            }
+            (BRAKES_KEY, Some(value)) => {
+                self.brakes = state::decode_brakes(value).map_err(undecodable)?;
+                self.kept_brakes = self.brakes.clone();
+                Ok(())
+            }
+            _ if state::pseudonym_of_key(key).is_some() => {
+                let Some(pseudonym) = state::pseudonym_of_key(key) else { return Ok(()) };
+                match value {
+                    Some(value) => {
+                        let farewell = state::decode_farewell(value).map_err(undecodable)?;
+                        self.forgotten.insert(pseudonym, farewell);
+                    }
+                    None => self.forgotten.remove(pseudonym),
+                }
                 Ok(())
             }
             (GATE_KEY, None) => {
@@ -106,19 +123,15 @@ impl Shard {
     fn count(&mut self, slot: Slot) {
         self.scratch.seen.clear();
         self.scratch.seen.extend(self.table.seen(slot));
-        self.counts.add_seen(&self.config.rules, &self.scratch.seen);
-        if let Some(record) = self.table.record(slot) {
-            self.counts.add_record(&self.config.rules, &decoded(record));
-        }
+        let record = self.table.record(slot).map(decoded);
+        self.counts.add(&self.config.rules, &self.scratch.seen, record.as_ref());
     }
 
-    fn uncount(&mut self, slot: Slot) {
+    pub(super) fn uncount(&mut self, slot: Slot) {
         self.scratch.seen.clear();
         self.scratch.seen.extend(self.table.seen(slot));
-        self.counts.remove_seen(&self.config.rules, &self.scratch.seen);
-        if let Some(record) = self.table.record(slot) {
-            self.counts.remove_record(&self.config.rules, &decoded(record));
-        }
+        let record = self.table.record(slot).map(decoded);
+        self.counts.remove(&self.config.rules, &self.scratch.seen, record.as_ref());
     }
 
     /// Ends restoring. `has_history`: the group has committed offsets for the shard, or its partition of
@@ -131,6 +144,7 @@ impl Shard {
         if must_have_header && !self.header_is_kept {
             return Err(RestoreError::HeaderMissing { partition: self.home.partition });
         }
+        self.header_is_kept &= self.other_cluster.is_none();
         let memory = self.kept_memory.as_deref().cloned().unwrap_or_default();
         self.reset_gate(memory);
         self.refile_all();
@@ -139,7 +153,8 @@ impl Shard {
 
     /// Writes what the batch changed: one record for each customer and each part of the shard's own.
     pub fn changelog(&mut self, out: &mut Outputs) {
-        if !self.header_is_kept {
+        // At another cluster the policies are stopped first.
+        if !self.header_is_kept && self.other_cluster.is_none() {
             let header = Header { partitions: self.home.partitions, cluster: self.home.cluster.clone() };
             out.add_state(HEADER_KEY, |value| header.encode(value));
             self.header_is_kept = true;
@@ -153,12 +168,33 @@ impl Shard {
             out.add_state(GATE_KEY, |value| state::encode_gate(memory, value));
             self.kept_memory = Some(memory.clone());
         }
+        if self.brakes != self.kept_brakes {
+            out.add_state(BRAKES_KEY, |value| state::encode_brakes(&self.brakes, value));
+            self.kept_brakes.clone_from(&self.brakes);
+        }
         let mut changed = std::mem::take(&mut self.changed);
         for slot in changed.drain(..) {
             self.table.set_mark(slot, Mark::CHANGED, false);
             self.write_customer(slot, out);
         }
         self.changed = changed;
+        self.write_farewells(out);
+        out.take_audit(&mut self.evidence);
+    }
+
+    /// A tombstone for each record that goes, behind its last words; a tombstone for each farewell that
+    /// has been kept for long enough.
+    fn write_farewells(&mut self, out: &mut Outputs) {
+        for (slot, pseudonym, farewell) in &self.leaving {
+            let id = &mut self.scratch.id;
+            id.clear();
+            self.table.id(*slot).write(id);
+            out.add_tombstone(id);
+            out.add_state(&state::farewell_key(*pseudonym), |value| state::encode_farewell(farewell, value));
+        }
+        for pseudonym in &self.expired {
+            out.add_tombstone(&state::farewell_key(*pseudonym));
+        }
     }
 
     fn write_customer(&mut self, slot: Slot, out: &mut Outputs) {
@@ -177,9 +213,6 @@ fn check_header(home: &Home, header: &Header) -> Result<(), RestoreError> {
     let &Home { partition, partitions, .. } = home;
     if header.partitions != partitions {
         return Err(RestoreError::OtherPartitions { partition, written: header.partitions, partitions });
-    }
-    if header.cluster != home.cluster {
-        return Err(RestoreError::OtherCluster { partition, written: header.cluster.clone() });
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! What metrics and status show of a shard.
 
 use super::Shard;
+use crate::retention::brake::PolicyBrake;
 use crate::retention::calendar::Timestamp;
 use crate::retention::gate::KnownSince;
 use crate::retention::policy::PolicyIndex;
+use crate::track::waiting::{Lane, Queue};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
@@ -14,6 +16,14 @@ pub struct Stats {
     pub policies: Vec<PolicyStats>,
     /// In the order of the configuration's targets: commands and recalls that wait for an answer.
     pub unacknowledged: Vec<u64>,
+    /// Customers with starting points only in policies that don't apply to them.
+    pub uncovered: u64,
+    /// Customers held because there was no room for something that was told of them.
+    pub overflowed: u64,
+    /// Those whose record is gone.
+    pub forgotten: u64,
+    /// Late signals about them since the shard was opened.
+    pub suppressed: u64,
     pub memory_bytes: usize,
 }
 
@@ -23,8 +33,12 @@ pub struct PolicyStats {
     pub active: u64,
     /// By stage: customers for whom it was the last that was sent.
     pub sent: Vec<u64>,
-    /// Customers to whom a command would leave now but for the gate.
+    /// Customers to whom a command would leave now but for the gate or the brake.
     pub due_unsent: u64,
+    /// Of them those for whom a release is waited.
+    pub waiting_for_release: u64,
+    /// Nothing more leaves until a person releases it.
+    pub brake_engaged: bool,
     /// The oldest deadline among them.
     pub oldest_due: Option<Timestamp>,
 }
@@ -39,6 +53,10 @@ impl Shard {
             without_starting_point: if everyone_counts { 0 } else { customers - self.counts.started },
             policies: (0..self.config.rules.policies.len()).map(|policy| self.policy_stats(policy)).collect(),
             unacknowledged: self.counts.unacknowledged.clone(),
+            uncovered: self.counts.uncovered,
+            overflowed: self.counts.overflowed,
+            forgotten: self.forgotten.len() as u64,
+            suppressed: self.suppressed,
             memory_bytes: self.memory_bytes(),
         }
     }
@@ -46,20 +64,29 @@ impl Shard {
     fn policy_stats(&self, policy: usize) -> PolicyStats {
         let counts = &self.counts.policies[policy];
         let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
-        let covered = match self.known_since.get(policy) {
-            Some(KnownSince::At(_)) => self.table.len() as u64,
-            _ => counts.started,
-        };
+        let queues = [Lane::Gate, Lane::RequestGate, Lane::Brake].map(|lane| Queue { policy: index, lane });
+        let brake = self.brakes.policies.get(&self.config.rules.policies[policy].key);
         PolicyStats {
-            active: covered.saturating_sub(counts.sent.iter().sum()),
+            active: self.covered(policy).saturating_sub(counts.sent.iter().sum()),
             sent: counts.sent.clone(),
-            due_unsent: self.waiting.count(index) as u64,
-            oldest_due: self.waiting.oldest(index),
+            due_unsent: queues.iter().map(|queue| self.waiting.count(*queue) as u64).sum(),
+            oldest_due: queues.iter().filter_map(|queue| self.waiting.oldest(*queue)).min(),
+            waiting_for_release: self.waiting.count(queues[2]) as u64,
+            brake_engaged: brake.is_some_and(PolicyBrake::is_engaged),
+        }
+    }
+
+    /// How many customers a policy covers here.
+    pub(super) fn covered(&self, policy: usize) -> u64 {
+        match self.known_since.get(policy) {
+            Some(KnownSince::At(_)) => self.table.len() as u64,
+            _ => self.counts.policies[policy].started,
         }
     }
 
     /// Everything that grows with the customers, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.due.memory_bytes() + self.waiting.memory_bytes()
+        let table = self.table.memory_bytes() + self.due.memory_bytes();
+        table + self.waiting.memory_bytes() + self.forgotten.memory_bytes()
     }
 }

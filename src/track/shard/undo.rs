@@ -1,10 +1,12 @@
 //! What a batch has changed, so that an abort can take it back.
 
+use super::braking::Pass;
 use super::counts::Counts;
+use crate::retention::brake::Brakes;
 use crate::retention::calendar::Timestamp;
 use crate::retention::gate::{GateTable, Memory};
-use crate::retention::policy::PolicyIndex;
 use crate::track::table::{Column, Foreign, Slot};
+use crate::track::waiting::Queue;
 use std::sync::Arc;
 
 /// The last change is undone first.
@@ -24,7 +26,7 @@ pub enum Rare {
     Record(Slot, Option<Box<[u8]>>),
     Foreign(Slot, Box<[Foreign]>),
     Stirred(Slot, bool),
-    Waits(Slot, Vec<(PolicyIndex, Timestamp)>),
+    Waits(Slot, Vec<(Queue, Timestamp)>),
 }
 
 /// The shard's own state when the batch began.
@@ -35,6 +37,12 @@ pub struct Before {
     pub gate: GateTable,
     pub kept_memory: Option<Arc<Memory>>,
     pub header_is_kept: bool,
+    pub other_cluster: Option<String>,
+    pub brakes: Brakes,
+    pub kept_brakes: Brakes,
+    pub has_entered: bool,
+    pub passes: Vec<Pass>,
+    pub suppressed: u64,
     pub counts: Counts,
     /// The due index was filed anew, which can't be taken back: it is filed anew again.
     pub refiled: bool,
