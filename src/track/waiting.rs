@@ -21,29 +21,41 @@ pub enum Lane {
     RequestGate,
     /// A person's release.
     Brake,
+    /// The same, for a request.
+    RequestBrake,
+    /// A request waits for a policy that isn't enforced.
+    RequestMode,
 }
 
-const LANES: [Lane; 3] = [Lane::Gate, Lane::RequestGate, Lane::Brake];
+impl Lane {
+    pub const ALL: [Lane; 5] = [Lane::Gate, Lane::RequestGate, Lane::Brake, Lane::RequestBrake, Lane::RequestMode];
+    /// What waits for a person's release.
+    pub const BRAKES: [Lane; 2] = [Lane::Brake, Lane::RequestBrake];
+    /// Where requests wait.
+    pub const REQUESTS: [Lane; 3] = [Lane::RequestGate, Lane::RequestBrake, Lane::RequestMode];
+}
 
 impl Queue {
-    /// `None`: a mode withholds it, and only another configuration lets it go.
+    /// `None`: a mode withholds what is due by period, and only another configuration lets it go.
     pub fn of(blocked: &Blocked) -> Option<Queue> {
         let lane = match (blocked.by, blocked.on_request) {
             (Obstacle::Gate, false) => Lane::Gate,
             (Obstacle::Gate, true) => Lane::RequestGate,
-            (Obstacle::Brake, _) => Lane::Brake,
-            (Obstacle::Mode, _) => return None,
+            (Obstacle::Brake, false) => Lane::Brake,
+            (Obstacle::Brake, true) => Lane::RequestBrake,
+            (Obstacle::Mode, false) => return None,
+            (Obstacle::Mode, true) => Lane::RequestMode,
         };
         Some(Queue { policy: blocked.policy, lane })
     }
 
     fn place(self) -> usize {
-        usize::from(self.policy.0) * LANES.len() + self.lane as usize
+        usize::from(self.policy.0) * Lane::ALL.len() + self.lane as usize
     }
 
     fn all(policies: usize) -> impl Iterator<Item = Queue> {
         let policies = (0..policies).map(|policy| PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX)));
-        policies.flat_map(|policy| LANES.map(|lane| Queue { policy, lane }))
+        policies.flat_map(|policy| Lane::ALL.map(|lane| Queue { policy, lane }))
     }
 }
 
@@ -57,14 +69,14 @@ pub struct Waiting {
 
 impl Waiting {
     pub fn new(policies: usize) -> Waiting {
-        let by_deadline = vec![BTreeSet::new(); policies * LANES.len()];
+        let by_deadline = vec![BTreeSet::new(); policies * Lane::ALL.len()];
         Waiting { policies, by_deadline, by_slot: BTreeMap::new() }
     }
 
     /// For what a slot waits.
     pub fn of(&self, slot: Slot) -> impl Iterator<Item = (Queue, Timestamp)> {
         let first = Queue { policy: PolicyIndex(0), lane: Lane::Gate };
-        let last = Queue { policy: PolicyIndex(u16::MAX), lane: Lane::Brake };
+        let last = Queue { policy: PolicyIndex(u16::MAX), lane: Lane::RequestMode };
         self.by_slot.range((slot, first)..=(slot, last)).map(|((_, queue), deadline)| (*queue, *deadline))
     }
 

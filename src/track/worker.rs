@@ -65,6 +65,7 @@ pub struct Names {
     pub group_instance: String,
     pub signals: String,
     pub state: String,
+    pub audit: String,
 }
 
 impl Names {
@@ -75,6 +76,7 @@ impl Names {
             group_instance: format!("{application}-{pod}"),
             signals: format!("{application}.signals"),
             state: format!("{application}.state"),
+            audit: format!("{application}.audit"),
         }
     }
 }
@@ -499,6 +501,17 @@ impl TrackWorker {
                 let topic = &self.names.state;
                 let record = Outgoing { topic, partition: Some(*partition), key, value, content_type: None };
                 self.transactions.produce(record)?;
+            }
+            for (key, value) in self.outputs.audit() {
+                changed = true;
+                let (topic, content_type) = (&self.names.audit, Some("application/json"));
+                self.transactions.produce(Outgoing {
+                    topic,
+                    partition: None,
+                    key,
+                    value: Some(value),
+                    content_type,
+                })?;
             }
         }
         let stale = |slot: &Slot| slot.offsets_committed.elapsed() > OFFSETS_INTERVAL;

@@ -11,8 +11,13 @@ use crate::track::outputs::Outputs;
 use crate::track::table::Slot;
 use crate::track::waiting::{Lane, Queue};
 
-/// How far a policy's queue has been gone through since it may flow again.
+/// How far a policy's queue of those who wait for a release has been gone through since it may flow again.
 pub type Pass = Option<Option<(Timestamp, Slot)>>;
+
+/// Passes of so many policies.
+pub fn passes(policies: usize) -> Vec<Pass> {
+    vec![None; policies * Lane::BRAKES.len()]
+}
 
 /// So many customers are taken from a queue at once.
 const PORTION: usize = 1_000;
@@ -70,12 +75,14 @@ impl Shard {
     /// Judges again who waited for a release, as far as one might let them go.
     pub(super) fn judge_released(&mut self, moment: &Moment, steps: &mut usize, out: &mut Outputs) {
         for place in 0..self.passes.len() {
-            let policy = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
+            let policy = place / Lane::BRAKES.len();
+            let policy = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
+            let queue = Queue { policy, lane: Lane::BRAKES[place % Lane::BRAKES.len()] };
             while let Some(after) = self.passes[place] {
                 if *steps == 0 {
                     return;
                 }
-                self.passes[place] = self.judge_portion(policy, after, moment, steps, out);
+                self.passes[place] = self.judge_portion(queue, after, moment, steps, out);
             }
         }
     }
@@ -83,18 +90,17 @@ impl Shard {
     /// Where to go on; `None`: nobody behind might leave.
     fn judge_portion(
         &mut self,
-        policy: PolicyIndex,
+        queue: Queue,
         after: Option<(Timestamp, Slot)>,
         moment: &Moment,
         steps: &mut usize,
         out: &mut Outputs,
     ) -> Pass {
-        let queue = Queue { policy, lane: Lane::Brake };
         let portion: Vec<_> = self.waiting.behind(queue, after).take(PORTION.min(*steps)).collect();
         let mut last = None;
         for (deadline, slot) in portion {
             let braking = Braking { rules: &self.config.rules, brakes: &self.brakes, covered: &moment.covered };
-            if !braking.might_allow(policy, deadline) {
+            if !braking.might_allow(queue.policy, deadline) {
                 return None;
             }
             *steps -= 1;
@@ -109,8 +115,7 @@ impl Shard {
         let config = self.config.clone();
         for (place, policy) in (0_u16..).zip(&config.rules.policies) {
             let index = PolicyIndex(place);
-            let lanes = [Lane::Gate, Lane::RequestGate, Lane::Brake];
-            let oldest = lanes.iter().filter_map(|&lane| self.waiting.oldest(Queue { policy: index, lane })).min();
+            let oldest = Lane::ALL.iter().filter_map(|&lane| self.waiting.oldest(Queue { policy: index, lane })).min();
             self.brakes.end_releases(policy, now, oldest);
         }
     }

@@ -40,7 +40,7 @@ use crate::retention::decide::{Answered, Farewell};
 use crate::retention::gate::{GateTable, KnownSince, Memory};
 use crate::retention::pseudonym::Pseudonym;
 use crate::wire::state::decode_record;
-use braking::Pass;
+use braking::{Pass, passes};
 use counts::Counts;
 use std::sync::Arc;
 use undo::{Before, Rare, Undo};
@@ -121,7 +121,7 @@ pub struct Shard {
     kept_brakes: Brakes,
     /// Whether the versions in force have been noted in the brakes.
     has_entered: bool,
-    /// By policy: how far those who wait for a release have been gone through.
+    /// By policy, twice: how far those who wait for a release have been gone through.
     passes: Vec<Pass>,
     forgotten: Forgotten,
     /// Late signals about the forgotten since the shard was opened.
@@ -172,7 +172,7 @@ impl Shard {
             brakes: Brakes::default(),
             kept_brakes: Brakes::default(),
             has_entered: false,
-            passes: vec![None; rules.policies.len()],
+            passes: passes(rules.policies.len()),
             forgotten: Forgotten::default(),
             suppressed: 0,
             known_since: Vec::new(),
@@ -309,7 +309,7 @@ impl Shard {
         self.tags = tags;
         self.almanac = Almanac::new(rules.zone);
         self.waiting = Waiting::new(rules.policies.len());
-        self.passes = vec![None; rules.policies.len()];
+        self.passes = passes(rules.policies.len());
         self.has_entered = false;
         let memory = self.gate.memory().as_ref().clone();
         self.config = config;

@@ -37,6 +37,10 @@ pub struct PolicyStats {
     pub due_unsent: u64,
     /// Of them those for whom a release is waited.
     pub waiting_for_release: u64,
+    /// Requests that wait because the policy isn't enforced.
+    pub withheld_requests: u64,
+    /// The oldest deadline of a request that waits, for whatever.
+    pub oldest_request: Option<Timestamp>,
     /// Nothing more leaves until a person releases it.
     pub brake_engaged: bool,
     /// The oldest deadline among them.
@@ -64,14 +68,18 @@ impl Shard {
     fn policy_stats(&self, policy: usize) -> PolicyStats {
         let counts = &self.counts.policies[policy];
         let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
-        let queues = [Lane::Gate, Lane::RequestGate, Lane::Brake].map(|lane| Queue { policy: index, lane });
+        let queue = |lane: &Lane| Queue { policy: index, lane: *lane };
+        let due = Lane::ALL.iter().filter(|lane| **lane != Lane::RequestMode).map(queue);
+        let waiting = |lanes: &[Lane]| lanes.iter().map(|lane| self.waiting.count(queue(lane)) as u64).sum();
         let brake = self.brakes.policies.get(&self.config.rules.policies[policy].key);
         PolicyStats {
             active: self.covered(policy).saturating_sub(counts.sent.iter().sum()),
             sent: counts.sent.clone(),
-            due_unsent: queues.iter().map(|queue| self.waiting.count(*queue) as u64).sum(),
-            oldest_due: queues.iter().filter_map(|queue| self.waiting.oldest(*queue)).min(),
-            waiting_for_release: self.waiting.count(queues[2]) as u64,
+            due_unsent: due.clone().map(|queue| self.waiting.count(queue) as u64).sum(),
+            oldest_due: due.filter_map(|queue| self.waiting.oldest(queue)).min(),
+            waiting_for_release: waiting(&Lane::BRAKES),
+            withheld_requests: waiting(&[Lane::RequestMode]),
+            oldest_request: Lane::REQUESTS.iter().filter_map(|lane| self.waiting.oldest(queue(lane))).min(),
             brake_engaged: brake.is_some_and(PolicyBrake::is_engaged),
         }
     }
