@@ -118,8 +118,8 @@ impl GateTable {
     /// for ever, or not heard of.
     pub fn delivers_from(&self, now: Timestamp) -> Option<Timestamp> {
         let live = self.sources.iter().filter(|source| !source.trust().retired);
-        let reaches = live.map(|source| Some(now - source.kept_for()? - source.trust().allowed_lateness));
-        reaches.fold(Some(now), |earliest, reach| Some(earliest?.min(reach?)))
+        let mut reaches = live.map(|source| Some(now - source.kept_for()? - source.trust().allowed_lateness));
+        reaches.try_fold(now, |earliest, reach| Some(earliest.min(reach?)))
     }
 
     /// Whether the source's progress counts at `now`. A retired source is not waited for.
