@@ -8,3 +8,4 @@ pub mod partition;
 pub mod progress;
 pub mod signal;
 pub mod state;
+pub mod time;
