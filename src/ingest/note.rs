@@ -1,7 +1,7 @@
 //! What ingest keeps beside a committed offset, in its metadata, so that no restart forgets it.
 
 use super::heard;
-use crate::config::Source;
+use crate::config::{Source, Yield};
 use crate::retention::calendar::Timestamp;
 use crate::retention::policy::Kind;
 use crate::retention::progress::{History, RuleFacts, SILENCES_MAX};
@@ -43,10 +43,13 @@ impl RuleTag {
     /// Of the rule at `place` of a source.
     pub fn of(source: &Source, place: usize, kinds: &[Kind]) -> RuleTag {
         let rule = &source.rules[place];
-        let crate::config::Yield::Activity(kind) = rule.yields else { unreachable!() };
-        let kind = &kinds[usize::from(kind.0)].name;
+        let yields = match &rule.yields {
+            Yield::Activity(kind) => kinds[usize::from(kind.0)].name.clone(),
+            claim => format!("{claim:?}"),
+        };
         let time = rule.time.as_ref().unwrap_or(&source.time);
-        let text = format!("{:?} {kind} {:?} {:?} {time:?}", source.customer, rule.when, rule.unless);
+        let (format, customer) = (source.format, &source.customer);
+        let text = format!("{format:?} {customer:?} {yields} {:?} {:?} {time:?}", rule.when, rule.unless);
         let digest = Sha256::digest(text.as_bytes());
         RuleTag(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }

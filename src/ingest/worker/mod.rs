@@ -347,8 +347,18 @@ struct MessageHeaders<'m, 'c>(&'m BorrowedMessage<'c>);
 
 impl Headers for MessageHeaders<'_, '_> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.last_that(|header| header == name)
+    }
+
+    fn last_ignoring_case(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.last_that(|header| header.eq_ignore_ascii_case(name))
+    }
+}
+
+impl MessageHeaders<'_, '_> {
+    fn last_that(&self, is_it: impl Fn(&str) -> bool) -> Option<Option<&[u8]>> {
         let headers = self.0.headers()?;
-        let found = (0..headers.count()).rev().map(|place| headers.get(place)).find(|header| header.key == name);
+        let found = (0..headers.count()).rev().map(|place| headers.get(place)).find(|header| is_it(header.key));
         found.map(|header| header.value)
     }
 }
