@@ -62,7 +62,10 @@ pub fn of_number(number: &str, zone: Tz) -> Result<EventTime, TimeError> {
 /// # Errors
 /// Those of both.
 pub fn of_either(written: &str, zone: Tz) -> Result<EventTime, TimeError> {
-    of_text(written, zone).or_else(|_| of_number(written, zone))
+    match of_text(written, zone) {
+        Err(TimeError::Malformed) => of_number(written, zone),
+        read => read,
+    }
 }
 
 fn instant(at: Timestamp) -> EventTime {
