@@ -184,6 +184,42 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_yields_something_else_is_another_rule() {
+        use crate::config::{CustomerFrom, Format, Rule, TimeFrom, Told, Yield};
+        use crate::retention::activity::{KindIndex, KindTag};
+        let kinds = [Kind { name: "login".to_owned(), tag: KindTag::of("login") }];
+        let tag = |yields: Yield, format: Format| {
+            let source = Source {
+                key: "web".to_owned(),
+                format,
+                topics: Vec::new(),
+                customer: CustomerFrom::Key,
+                lowercase: false,
+                time: TimeFrom::Record,
+                zone: chrono_tz::Tz::UTC,
+                retired: false,
+                rules: vec![Rule { when: Vec::new(), unless: Vec::new(), time: None, yields }],
+                reading: 0,
+            };
+            RuleTag::of(&source, 0, &kinds).0
+        };
+        let id = |id: &str| Told::Literal(id.to_owned());
+        let mut tags = vec![
+            tag(Yield::Activity(KindIndex(0)), Format::Json),
+            tag(Yield::Activity(KindIndex(0)), Format::CloudEvents),
+            tag(Yield::Erasure, Format::Json),
+            tag(Yield::Unhold { id: id("a") }, Format::Json),
+            tag(Yield::Unhold { id: id("b") }, Format::Json),
+            tag(Yield::Attribute(vec![("login".to_owned(), id("a"))]), Format::Json),
+            tag(Yield::Consent(vec![("login".to_owned(), id("a"))]), Format::Json),
+        ];
+        let all = tags.len();
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), all);
+    }
+
+    #[test]
     fn what_others_wrote_is_refused() {
         for metadata in ["", "x", "lapsed", "AQ", "é", "////"] {
             assert!(Note::decode(metadata).is_err(), "{metadata}");
