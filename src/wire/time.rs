@@ -18,7 +18,7 @@ impl EventTime {
         if self.at == self.checked { self.at } else { self.at + Seconds(1) }
     }
 
-    fn from_first(self) -> Result<EventTime, TimeError> {
+    fn not_before_first(self) -> Result<EventTime, TimeError> {
         if self.checked < Timestamp(FIRST_SECONDS) { Err(TimeError::BeforeFirst) } else { Ok(self) }
     }
 }
@@ -46,7 +46,7 @@ const END_DAY: i64 = END_SECONDS / 86_400;
 /// # Errors
 /// Anything else, and whatever lies before 1973.
 pub fn of_text(text: &str, zone: Tz) -> Result<EventTime, TimeError> {
-    self::text(text, zone)?.from_first()
+    self::text(text, zone)?.not_before_first()
 }
 
 /// Reads a number: Unix time in days, seconds, milli-, micro- or nanoseconds.
@@ -54,7 +54,7 @@ pub fn of_text(text: &str, zone: Tz) -> Result<EventTime, TimeError> {
 /// # Errors
 /// Whatever lies before 1973, or after 2100 in every unit.
 pub fn of_number(number: &str, zone: Tz) -> Result<EventTime, TimeError> {
-    self::number(number, zone)?.from_first()
+    self::number(number, zone)?.not_before_first()
 }
 
 /// Reads what may be either.

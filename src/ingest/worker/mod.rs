@@ -28,6 +28,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -358,7 +359,9 @@ impl Headers for MessageHeaders<'_, '_> {
 impl MessageHeaders<'_, '_> {
     fn last_that(&self, is_it: impl Fn(&str) -> bool) -> Option<Option<&[u8]>> {
         let headers = self.0.headers()?;
-        let found = (0..headers.count()).rev().map(|place| headers.get(place)).find(|header| is_it(header.key));
+        // The client panics at a name that is not UTF-8, and one such record must not end the instance.
+        let read = |place| std::panic::catch_unwind(AssertUnwindSafe(|| headers.get(place))).ok();
+        let found = (0..headers.count()).rev().filter_map(read).find(|header| is_it(header.key));
         found.map(|header| header.value)
     }
 }
