@@ -9,3 +9,4 @@ pub mod partition;
 pub mod progress;
 pub mod signal;
 pub mod state;
+pub mod time;
