@@ -4,7 +4,7 @@
 //! it yields signals, it is ignored (no rule applies), skipped (it names no customer) or rejected (it
 //! can't be understood). A rejected record yields nothing, also where some of it could be read.
 
-use crate::config::{Condition, Config, CustomerFrom, Format, Pointer, Step, TimeFrom};
+use crate::config::{Condition, Config, CustomerFrom, Format, Pointer, TimeFrom};
 use crate::ingest::cloud_event::CloudEventPlan;
 use crate::ingest::json::{Document, Field, Path, Plan, Value};
 use crate::ingest::places::{Elements, Place, Placing, Spot};
@@ -22,9 +22,9 @@ use chrono_tz::Tz;
 pub const PAYLOAD_BYTES_MAX: usize = 8 << 20;
 /// A customer's id may be this long, in bytes.
 pub const CUSTOMER_BYTES_MAX: usize = 1024;
-/// A record may yield this many signals: where its rule steps through one array and its customer through
-/// another, their product is not bounded by its size.
-pub const SIGNALS_MAX: usize = 100_000;
+/// A record's rules may be applied this often: where one steps through one array and the customer through
+/// another, their product is not bounded by the record's size.
+pub const APPLIED_MAX: usize = 100_000;
 /// How far a time may run ahead: an event's of its record, a record's of the clock.
 pub const AHEAD_MAX: Seconds = Seconds(300);
 
@@ -87,6 +87,8 @@ pub struct Extracted {
     customers: String,
     seen: Vec<Seen>,
     claims: Vec<((usize, usize), Claim)>,
+    /// How often a rule was applied, to a customer and an element.
+    applied: usize,
     /// Rules that matched, in order; also where the record names no customer.
     pub matched: Vec<u16>,
     /// A time more than five minutes after the record's timestamp was replaced by that.
@@ -137,6 +139,7 @@ impl Extracted {
         self.customers.clear();
         self.seen.clear();
         self.claims.clear();
+        self.applied = 0;
         self.matched.clear();
         self.replaced = false;
         self.latest = None;
@@ -180,14 +183,11 @@ enum CustomerPlan {
     Header(String),
 }
 
-/// The customer's pointer, and those that tell a missing field from an empty array.
-#[derive(Clone, Copy)]
+/// The customer's pointer, and what tells a missing field from an empty array.
 struct Customers {
     field: Field,
-    /// The pointer up to its last `*`: one value an element.
-    elements: Option<Field>,
-    /// The pointer up to its first `*`.
-    array: Option<Field>,
+    /// Each must have the field; `None`: it stands in no array.
+    elements: Option<Elements>,
 }
 
 struct RulePlan {
@@ -300,7 +300,11 @@ struct Reading<'r> {
 
 impl Reading<'_> {
     fn apply(&self, rule: &RulePlan, person: &Person, out: &mut Extracted) -> Result<(), Reason> {
-        match rule.elements {
+        out.applied += rule.elements.as_ref().map_or(1, |elements| elements.count(self.document, person.path));
+        if out.applied > APPLIED_MAX {
+            return Err(Reason::TooManySignals);
+        }
+        match &rule.elements {
             None => self.tell(rule, person.customer, Spot { person: person.path, element: None }, out),
             Some(elements) => {
                 let mut spots = elements.spots(self.document, person.path);
@@ -321,9 +325,6 @@ impl Reading<'_> {
             // Not rounded to the day: of two words of one day the later counts.
             let from = Claiming { document: self.document, spot, zone: self.zone };
             rule.yields.claims(&from, happened, |claim| out.claims.push((customer, claim)))?;
-        }
-        if out.signals() > SIGNALS_MAX {
-            return Err(Reason::TooManySignals);
         }
         if out.signals() > before {
             out.replaced |= is_ahead;
@@ -388,12 +389,12 @@ impl SourcePlan {
     ) -> Result<(), Reason> {
         let mut reader = CustomerReader { lowercase: self.lowercase, people, customers };
         match &self.customer {
-            CustomerPlan::Value(places) => reader.read_places(*places, payload),
+            CustomerPlan::Value(places) => reader.read_places(places, payload),
             CustomerPlan::Key => record.key.map_or(Ok(()), |key| reader.read_bytes(key)),
             CustomerPlan::KeyPointer(places) => {
                 let Some(bytes) = record.key else { return Ok(()) };
                 key.read(&self.key, bytes).map_err(|_| Reason::KeyNotJson)?;
-                reader.read_places(*places, key)
+                reader.read_places(places, key)
             }
             CustomerPlan::Header(name) => match record.headers.last(name) {
                 None => Err(Reason::NoCustomer),
@@ -406,11 +407,8 @@ impl SourcePlan {
 
 impl Customers {
     fn new(plan: &mut Plan, pointer: &Pointer) -> Customers {
-        let is_each = |step: &Step| *step == Step::Each;
-        let mut up_to = |steps: Option<usize>| steps.map(|steps| plan.add(&Pointer(pointer.0[..steps].to_vec())));
-        let array = up_to(pointer.0.iter().position(is_each));
-        let elements = up_to(pointer.0.iter().rposition(is_each).map(|place| place + 1));
-        Customers { field: plan.add(pointer), elements, array }
+        let elements = (pointer.arrays() > 0).then(|| Elements::new(plan, pointer, 0));
+        Customers { field: plan.add(pointer), elements }
     }
 }
 
@@ -421,21 +419,21 @@ struct CustomerReader<'a> {
 }
 
 impl CustomerReader<'_> {
-    fn read_places(&mut self, places: Customers, document: &Document) -> Result<(), Reason> {
+    fn read_places(&mut self, places: &Customers, document: &Document) -> Result<(), Reason> {
         let mut count = 0;
         for (path, value) in document.all(places.field) {
             count += 1;
             self.read_value(value, path)?;
         }
-        match (places.elements, places.array) {
-            // Every element must have the field; an empty array, or null instead of one, has nobody.
-            (Some(elements), Some(array)) if document.all(elements).count() == count => match document.first(array) {
-                Some(Value::Array | Value::Null) => Ok(()),
-                _ => Err(Reason::NoCustomer),
-            },
-            (None, _) if count > 0 => Ok(()),
-            _ => Err(Reason::NoCustomer),
-        }
+        let is_there = match &places.elements {
+            None => count > 0,
+            // An empty array, or null instead of one, has nobody.
+            Some(elements) => {
+                let outermost = Path::default();
+                elements.all(document, outermost).count() == count && !elements.are_missing(document, outermost)
+            }
+        };
+        if is_there { Ok(()) } else { Err(Reason::NoCustomer) }
     }
 
     fn read_value(&mut self, value: Value<'_>, path: Path) -> Result<(), Reason> {

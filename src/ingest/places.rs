@@ -1,6 +1,6 @@
 //! Where in a document a rule's fields stand: which elements of its arrays belong together.
 
-use crate::config::{CustomerFrom, Pointer, Step, leading_field};
+use crate::config::{CustomerFrom, Pointer, leading_field};
 use crate::ingest::json::{Document, EACH_MAX, Field, Path, Plan, Value};
 
 /// Where a rule is applied: for one customer, and one element of the array that its fields step through.
@@ -53,12 +53,7 @@ impl<'p> Placing<'p> {
             CustomerFrom::Value(customer) => customer.arrays_shared(leading),
             CustomerFrom::Key | CustomerFrom::KeyPointer(_) | CustomerFrom::Header(_) => 0,
         };
-        let through = |nth: usize| leading.through_array(nth).map(<[Step]>::to_vec);
-        let last = through(leading.arrays().checked_sub(1)?)?;
-        let mut first = through(shared)?;
-        first.pop();
-        let (elements, array) = (self.plan.add(&Pointer(last)), self.plan.add(&Pointer(first)));
-        Some(Elements { elements, array, shared: shared.min(EACH_MAX) })
+        Some(Elements::new(self.plan, leading, shared))
     }
 }
 
@@ -66,27 +61,55 @@ fn arrays(pointer: &Pointer) -> usize {
     pointer.arrays().min(EACH_MAX)
 }
 
-/// The elements of the array that a rule's leading field steps through.
-#[derive(Clone, Copy)]
+/// The elements of the arrays that a pointer steps through, one inside the other.
 pub struct Elements {
-    /// One value an element.
-    elements: Field,
-    /// The array itself, the first that isn't the customer's.
-    array: Field,
-    /// How many arrays the leading field shares with the customer's pointer.
+    /// How many of the pointer's arrays are left out: those of somebody else.
     shared: usize,
+    /// Those that are not, from the outermost: the array, and its elements, one value each.
+    levels: Vec<(Field, Field)>,
 }
 
 impl Elements {
-    /// Each element for a customer. Where there is no array, nor null instead of one, the fields are absent
-    /// once: a renamed one looks like that.
-    pub fn spots<'d>(&self, document: &'d Document, person: Path) -> impl Iterator<Item = Spot> + use<'d> {
-        let is_missing = || {
-            let array = document.within(self.array, person, self.shared).next();
-            !matches!(array, Some((_, Value::Array | Value::Null)))
+    pub fn new(plan: &mut Plan, pointer: &Pointer, shared: usize) -> Elements {
+        let mut levels = Vec::new();
+        for nth in shared..arrays(pointer) {
+            let Some(through) = pointer.through_array(nth) else { break };
+            let array = &through[..through.len() - 1];
+            levels.push((plan.add(&Pointer(array.to_vec())), plan.add(&Pointer(through.to_vec()))));
+        }
+        Elements { shared, levels }
+    }
+
+    /// Each innermost element, where the outer arrays are those of `outer`.
+    pub fn all<'d>(&self, document: &'d Document, outer: Path) -> impl Iterator<Item = Path> + use<'d> {
+        let innermost = self.levels.last().map(|(_, elements)| document.within(*elements, outer, self.shared));
+        innermost.into_iter().flatten().map(|(path, _)| path)
+    }
+
+    /// How many there are, with those that they stand in.
+    pub fn count(&self, document: &Document, outer: Path) -> usize {
+        self.levels.iter().map(|(_, elements)| document.count_within(*elements, outer, self.shared)).sum()
+    }
+
+    /// Whether something else stands where an array should, or nothing: a renamed field looks like that.
+    /// Null has no elements, and is not missing.
+    pub fn are_missing(&self, document: &Document, outer: Path) -> bool {
+        let is_array = |array: Field, path: Path, arrays: usize| {
+            matches!(document.within(array, path, arrays).next(), Some((_, Value::Array | Value::Null)))
         };
-        let missing = is_missing().then_some(Spot { person, element: None });
-        let elements = document.within(self.elements, person, self.shared);
-        elements.map(move |(path, _)| Spot { person, element: Some(path) }).chain(missing)
+        let Some((first, _)) = self.levels.first() else { return false };
+        let inner = self.levels.windows(2).enumerate().any(|(depth, pair)| {
+            let [(_, elements), (array, _)] = [pair[0], pair[1]];
+            let mut around = document.within(elements, outer, self.shared);
+            around.any(|(path, _)| !is_array(array, path, self.shared + depth + 1))
+        });
+        inner || !is_array(*first, outer, self.shared)
+    }
+
+    /// Where a rule is applied for a customer: at each element, and once where they are missing, so that its
+    /// fields are absent.
+    pub fn spots<'d>(&self, document: &'d Document, person: Path) -> impl Iterator<Item = Spot> + use<'d> {
+        let missing = self.are_missing(document, person).then_some(Spot { person, element: None });
+        self.all(document, person).map(move |path| Spot { person, element: Some(path) }).chain(missing)
     }
 }

@@ -52,7 +52,7 @@ pub enum Reason {
     AttributeType,
     #[error("an attribute is longer than 1,024 bytes")]
     AttributeTooLong,
-    #[error("the record yields more than 100,000 signals")]
+    #[error("the record tells more than 100,000 things")]
     TooManySignals,
     #[error("it is no CloudEvent: neither its content-type says so, nor has it headers that begin with ce_")]
     NoCloudEvent,

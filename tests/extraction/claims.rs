@@ -244,6 +244,22 @@ fn each_element_of_another_array_is_a_signal() {
         )],
     );
     table(
+        "    customer: /user
+    time: record
+    rules: [{unhold: {id: /months/*/cases/*/id}}]",
+        &[
+            (
+                r#"{"user":"a","months":[{"cases":[{"id":"x"}]},{"cases":[]},{"cases":null},{"cases":[{"id":"y"}]}]}"#,
+                "a unhold x 2024-02-29T12:00:00Z; a unhold y 2024-02-29T12:00:00Z",
+            ),
+            (r#"{"user":"a","months":[]}"#, "ignored"),
+            (r#"{"user":"a","months":[{"cases":[{"id":"x"}]},{}]}"#, "no_hold_id"),
+            (r#"{"user":"a","months":[{"cases":[{"id":"x"}]},{"kases":[{"id":"y"}]}]}"#, "no_hold_id"),
+            (r#"{"user":"a","months":[{"cases":"x"}]}"#, "no_hold_id"),
+            (r#"{"user":"a","months":[7]}"#, "no_hold_id"),
+        ],
+    );
+    table(
         "    customer: /people/*/id
     time: record
     rules: [{unhold: {id: /cases/*}}]",
@@ -285,4 +301,8 @@ fn a_record_yields_no_more_than_can_be_handled() {
     };
     assert_eq!(outcome(&payload(400, 250)), Outcome::Signals);
     assert_eq!(read(&config, record(&payload(400, 251)), None), "too_many_signals");
+    // Nor is time spent on what yields nothing.
+    let config = super::config("    customer: /people/*\n    time: record\n    rules: [{attribute: {a: /cases/*/a}}]");
+    assert_eq!(read(&config, record(&payload(400, 250)), None), "ignored");
+    assert_eq!(read(&config, record(&payload(300_000, 300_000)), None), "too_many_signals");
 }

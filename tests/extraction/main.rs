@@ -180,6 +180,14 @@ fn each_element_of_an_array_is_a_customer() {
             (r#"{"people":[]}"#, "no_customer"),
         ],
     );
+    table(
+        "    customer: /cars/*/people/*/id\n    time: record\n    rules: [{activity: login}]",
+        &[
+            (r#"{"cars":[{"people":[{"id":1}]},{"people":[]},{"people":null}]}"#, "1 login 2024-02-29T12:00:00Z"),
+            (r#"{"cars":[{"people":[{"id":1}]},{"passengers":[{"id":2}]}]}"#, "no_customer"),
+            (r#"{"cars":[{"people":[{"id":1}]},{"people":{"id":2}}]}"#, "no_customer"),
+        ],
+    );
 }
 
 #[test]
