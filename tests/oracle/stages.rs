@@ -1,6 +1,6 @@
 //! "Stages in order, with full notice": what of a policy leaves next by period, and from when on.
 
-use crate::keepers::{Parted, Task};
+use crate::keepers::{Parted, Task, Todo};
 use crate::told::{Action, Stage};
 use crate::view::{Cause, Reply, Sent, Since, View, Words};
 
@@ -85,20 +85,21 @@ impl<'a> View<'a> {
         targets.filter(|&target| self.sent_for(course.task(stage, target)).next().is_none()).collect()
     }
 
-    /// Where a removing stage was not sent, or left something that nothing keeps any more: neither another,
-    /// nor the policy itself, which keeps its categories until its last stage was sent.
-    fn targets_to_remove_at(self, course: Course, stage: usize) -> Vec<usize> {
-        let targets = self.policy(course.policy).stages[stage].targets.iter().copied();
+    /// What a removing stage has still to see to: all where it was not sent; what it left once nothing of the
+    /// policy itself is to come, for that keeps its categories until its last stage was sent.
+    fn open_tasks(self, course: Course, stage: usize) -> impl Iterator<Item = (Task, Todo)> {
         let has_removed = self.has_removed(course.policy, course.since.at);
-        let is_due = |&target: &usize| {
-            let task = course.task(stage, target);
-            let todo = self.todo(task);
-            match todo.first {
-                true => !course.only_left,
-                false => has_removed && !self.part(task, &todo.categories, None).named.is_empty(),
-            }
-        };
-        targets.filter(is_due).collect()
+        let tasks =
+            self.policy(course.policy).stages[stage].targets.iter().map(move |&target| course.task(stage, target));
+        let open = tasks.map(move |task| (task, self.todo(task)));
+        open.filter(move |(_, todo)| if todo.first { !course.only_left } else { has_removed })
+    }
+
+    /// Where a removing stage was not sent, or left something that nothing keeps any more.
+    fn targets_to_remove_at(self, course: Course, stage: usize) -> Vec<usize> {
+        let is_due =
+            |(task, todo): &(Task, Todo)| todo.first || !self.part(*task, &todo.categories, None).named.is_empty();
+        self.open_tasks(course, stage).filter(is_due).map(|(task, _)| task.target).collect()
     }
 
     /// The stage that a warning is of, and what it would name now over all its targets. A category that it
@@ -219,9 +220,7 @@ impl<'a> View<'a> {
 
     /// The keeper, or none, at each target where a stage has still to see to a category.
     fn keepers_where_open(self, course: Course, stage: usize, category: usize) -> Vec<Option<String>> {
-        let targets = self.policy(course.policy).stages[stage].targets.iter();
-        let tasks = targets.map(|&target| course.task(stage, target));
-        let open = tasks.filter(|task| self.todo(*task).categories.contains(&category));
-        open.map(|task| self.keeper(task, category, None)).collect()
+        let open = self.open_tasks(course, stage).filter(|(_, todo)| todo.categories.contains(&category));
+        open.map(|(task, _)| self.keeper(task, category, None)).collect()
     }
 }
