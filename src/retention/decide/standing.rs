@@ -1,5 +1,6 @@
 //! Where a policy stands for a customer: its starting point, the stages sent, the one that is next.
 
+use super::keepers::View;
 use super::{Blocked, Circumstances, Judgement, Obstacle, Wake};
 use crate::retention::activity::{KindIndex, LastSeen};
 use crate::retention::almanac::Almanac;
@@ -204,10 +205,11 @@ impl<'a> Judgement<'a> {
 
     /// Where the policy's periods start: not at what was served on request, and not without consent.
     pub(super) fn start(&self, policy: PolicyIndex) -> Option<Start> {
+        if self.is_withdrawn(policy) { None } else { self.unserved_start(policy) }
+    }
+
+    fn unserved_start(&self, policy: PolicyIndex) -> Option<Start> {
         let start = self.ground(policy)?;
-        if self.is_withdrawn(policy) {
-            return None;
-        }
         let served = self.course(policy).and_then(|course| course.served);
         served.is_none_or(|served| start.at > served).then_some(start)
     }
@@ -231,7 +233,7 @@ impl<'a> Judgement<'a> {
         sent.filter_map(|sent| self.policy(policy).stage_by_id(sent.stage)).max()
     }
 
-    fn targets_missing(&self, policy: PolicyIndex, stage: usize) -> Vec<TargetIndex> {
+    pub(super) fn targets_missing(&self, policy: PolicyIndex, stage: usize) -> Vec<TargetIndex> {
         let has = |target: &TargetIndex| {
             let key = &self.rules().target(*target).key;
             self.sent_of_stage(policy, stage).any(|sent| sent.target == *key)
@@ -261,71 +263,68 @@ impl<'a> Judgement<'a> {
         candidates
     }
 
+    /// Stages in order: what a removing stage has still to see to; before it, the warnings of it that were
+    /// never given. A withdrawal takes no ground away: what was left before it must go all the same.
     fn period_candidate(&self, policy: PolicyIndex) -> Option<Candidate> {
         if self.known_since(policy) == KnownSince::Unknown {
             return None;
         }
-        let start = self.start(policy)?;
-        let stages = &self.policy(policy).stages;
-        let whole = |stage: usize, targets: &[TargetIndex]| {
-            targets.iter().map(|&target| Addressee { stage, target, left: false }).collect::<Vec<_>>()
-        };
-        let last_sent = self.last_sent_stage(policy);
-        if let Some(last) = last_sent {
-            // A target that joined a stage later, or whose command was recalled, still has to hear of it.
-            // A warning only matters while it is the last thing that was sent.
-            let still_matters = |stage: usize| stages[stage].action.removes() || stage == last;
-            for stage in (0..=last).filter(|&stage| still_matters(stage)) {
-                let missing = self.targets_missing(policy, stage);
-                if !missing.is_empty() {
-                    return self.stage_candidate(policy, stage, whole(stage, &missing), start);
+        let start = self.unserved_start(policy)?;
+        for (place, stage) in self.policy(policy).stages.iter().enumerate() {
+            if stage.action.removes() {
+                let to = self.to_remove(policy, place);
+                if !to.is_empty() {
+                    return Some(self.stage_candidate(policy, place, to, start));
                 }
+                continue;
+            }
+            let missing = self.targets_missing(policy, place);
+            if missing.is_empty() {
+                // An unanswered or failed warning holds the next stage.
+                self.given_at(policy, place)?;
+            } else if self.warned_of(policy, place).is_some_and(|named| !named.is_empty()) {
+                let to = missing.into_iter().map(|target| Addressee { stage: place, target, left: false });
+                return Some(self.stage_candidate(policy, place, to.collect(), start));
             }
         }
-        let next = last_sent.map_or(0, |last| last + 1);
-        if next < stages.len() {
-            return self.stage_candidate(policy, next, whole(next, &stages[next].targets), start);
-        }
-        let (stage, target) = self.left_by_period(policy)?;
-        self.stage_candidate(policy, stage, vec![Addressee { stage, target, left: true }], start)
+        None
     }
 
-    /// `stage` for its addressees, or the warning that has to come before it.
-    fn stage_candidate(
-        &self,
-        policy: PolicyIndex,
-        stage: usize,
-        to: Vec<Addressee>,
-        start: Start,
-    ) -> Option<Candidate> {
-        let stages = &self.policy(policy).stages;
-        if stages[stage].action == Action::Warn && self.removal_after(policy, stage).is_some() {
-            // A warning of a removal that would remove nothing isn't given; the removal takes its turn.
-            let removes_something = self.warned_of(policy, stage).is_some_and(|named| !named.is_empty());
-            if !removes_something && self.sent_of_stage(policy, stage).next().is_none() {
-                let after = stage + 1;
-                let targets = stages[after].targets.iter();
-                let to = targets.map(|&target| Addressee { stage: after, target, left: false }).collect();
-                return self.stage_candidate(policy, after, to, start);
-            }
+    /// Where a removing stage was not sent, or, once nothing of the policy is to come, left something that
+    /// nothing keeps any more.
+    pub(super) fn to_remove(&self, policy: PolicyIndex, stage: usize) -> Vec<Addressee> {
+        let only_left = self.is_withdrawn(policy);
+        let missing = if only_left { Vec::new() } else { self.targets_missing(policy, stage) };
+        let addressee = |target: TargetIndex| {
+            let left = Addressee { stage, target, left: true };
+            let was_said = self.left(policy, &left, None).is_some();
+            Addressee { left: was_said, ..left }
+        };
+        let mut to: Vec<Addressee> = missing.into_iter().map(addressee).collect();
+        if self.is_removed(policy) {
+            let targets = self.policy(policy).stages[stage].targets.iter();
+            let left = targets.map(|&target| Addressee { stage, target, left: true });
+            to.extend(left.filter(|addressee| self.has_left_something_free(policy, addressee)));
         }
+        to
+    }
+
+    fn has_left_something_free(&self, policy: PolicyIndex, addressee: &Addressee) -> bool {
+        let free = |name: &String| self.is_free(policy, name, addressee.target, View::by_period());
+        self.left(policy, addressee, None).is_some_and(|left| left.categories.iter().any(free))
+    }
+
+    fn stage_candidate(&self, policy: PolicyIndex, stage: usize, to: Vec<Addressee>, start: Start) -> Candidate {
         let mut ready = self.ready_by_period(policy, stage, start);
-        if stage > 0 && stages[stage - 1].action == Action::Warn {
-            let warning = stage - 1;
-            if self.sent_of_stage(policy, warning).next().is_some() {
-                ready = ready.max(self.notice_end(policy, warning, start)?);
-            } else if self.would_remove(policy, &to) {
-                let targets = stages[warning].targets.iter();
-                let to = targets.map(|&target| Addressee { stage: warning, target, left: false }).collect();
-                let ready = self.ready_by_period(policy, warning, start);
-                return Some(self.by_period(policy, warning, to, start, ready));
+        if let Some(notice) = self.notice_end(policy, stage, start) {
+            ready = ready.max(notice);
+        }
+        for addressee in to.iter().filter(|addressee| addressee.left) {
+            if let Some((_, end)) = self.floor_that_left(policy, addressee, None) {
+                ready = ready.max(end + self.policy(policy).lateness);
             }
         }
-        let left = to.iter().find(|addressee| addressee.left);
-        if let Some(end) = left.and_then(|addressee| self.floor_that_left(policy, addressee, None)) {
-            ready = ready.max(end.1 + self.policy(policy).lateness);
-        }
-        Some(self.by_period(policy, stage, to, start, ready))
+        self.by_period(policy, stage, to, start, ready)
     }
 
     fn by_period(
@@ -350,35 +349,42 @@ impl<'a> Judgement<'a> {
         self.deadline(policy, stage, start) + self.policy(policy).lateness
     }
 
-    /// When the notice of a warning that was sent ends; `None` while it isn't given yet: acknowledged by
-    /// every acknowledging target, for others sent.
-    fn notice_end(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Timestamp> {
+    /// When a warning was given: acknowledged by every acknowledging target of it, for others sent; of
+    /// several the latest. `None`: it was not.
+    fn given_at(&self, policy: PolicyIndex, warning: usize) -> Option<Timestamp> {
         if !self.targets_missing(policy, warning).is_empty() {
             return None;
         }
-        let mut given = Timestamp::MIN;
-        for sent in self.sent_of_stage(policy, warning) {
-            match sent.reply {
-                Reply::Done { at } => given = given.max(at),
-                _ => return None,
-            }
-        }
-        Some(self.notice_after(policy, warning, start, given))
+        let replies = self.sent_of_stage(policy, warning).map(|sent| match sent.reply {
+            Reply::Done { at } => Some(at),
+            _ => None,
+        });
+        replies.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
     }
 
-    /// The first instant of the stage after `warning`, if that was given at `given`: the n days between
-    /// the two stages' deadlines, counted as a period of n days from the day it was given.
-    pub(super) fn notice_after(
+    /// When the notice of the last warning given before a stage ends, if the stage is the next after it.
+    fn notice_end(&self, policy: PolicyIndex, stage: usize, start: Start) -> Option<Timestamp> {
+        let warnings = (0..stage).rev().filter(|&earlier| !self.policy(policy).stages[earlier].action.removes());
+        let (warning, given) =
+            warnings.filter_map(|warning| Some((warning, self.given_at(policy, warning)?))).next()?;
+        let is_followed = self.sent_of_stage(policy, warning).all(|sent| sent.followed);
+        (!is_followed).then(|| self.notice_between(policy, warning, stage, start, given))
+    }
+
+    /// The first instant of a stage, if the warning before it was given at `given`: the n days between the
+    /// two stages' deadlines, counted as a period of n days from the day it was given.
+    pub(super) fn notice_between(
         &self,
         policy: PolicyIndex,
         warning: usize,
+        stage: usize,
         start: Start,
         given: Timestamp,
     ) -> Timestamp {
         let (rules, stages) = (self.rules(), &self.policy(policy).stages);
-        let (from, to) = (self.deadline(policy, warning, start), self.deadline(policy, warning + 1, start));
+        let (from, to) = (self.deadline(policy, warning, start), self.deadline(policy, stage, start));
         let exact = |stage: usize| matches!(stages[stage].after, Period::Exact { .. });
-        if exact(warning) || exact(warning + 1) {
+        if exact(warning) || exact(stage) {
             return given + (to - from);
         }
         let days = (local_date(to, rules.zone) - local_date(from, rules.zone)).num_days().max(0);
@@ -408,10 +414,11 @@ impl<'a> Judgement<'a> {
         let mut end = self.ready_by_period(policy, last, start);
         if last > 0 && stages[last - 1].action == Action::Warn {
             let notice = if mode.allows(Action::Warn) {
-                self.notice_end(policy, last - 1, start)?
+                let given = self.given_at(policy, last - 1)?;
+                self.notice_between(policy, last - 1, last, start, given)
             } else {
                 let given = self.ready_by_period(policy, last - 1, start);
-                self.notice_after(policy, last - 1, start, given)
+                self.notice_between(policy, last - 1, last, start, given)
             };
             end = end.max(notice);
         }
