@@ -222,19 +222,23 @@ impl Judgement<'_> {
         Some(parted)
     }
 
+    /// Floors end, one by one.
+    pub(super) fn wake_for_floors(&self, policy: PolicyIndex, wake: &mut super::Wake) {
+        for &category in &self.policy(policy).categories {
+            if let FloorStanding::Until(deadline) = self.floor(category) {
+                wake.at_last(deadline + self.policy(policy).lateness, self.now());
+            }
+        }
+    }
+
     /// What was left waits for floors, and on request for holds.
     pub(super) fn wake_for_what_is_left(&self, policy: PolicyIndex, wake: &mut super::Wake) {
         let Some(course) = self.course(policy) else { return };
-        for left in &course.left {
-            for name in &left.categories {
-                let floor = self.category(name).map(|category| self.floor(category));
-                if let Some(FloorStanding::Until(deadline)) = floor {
-                    wake.at_last(deadline + self.policy(policy).lateness, self.now());
-                }
-            }
-            if left.request.is_some() {
-                self.wake_for_holds(policy, wake);
-            }
+        if !course.left.is_empty() {
+            self.wake_for_floors(policy, wake);
+        }
+        if course.left.iter().any(|left| left.request.is_some()) {
+            self.wake_for_holds(policy, wake);
         }
     }
 }

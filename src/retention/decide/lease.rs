@@ -5,7 +5,7 @@ use super::keepers::View;
 use super::standing::Addressee;
 use super::{Blocked, Judgement, Obstacle, Sending, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::command::{Cause, Kept};
+use crate::retention::command::{Cause, Kept, Next};
 use crate::retention::customer::{Course, Reply, Request, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
@@ -38,10 +38,12 @@ impl Judgement<'_> {
             return false;
         }
         let (now, expires) = (self.now(), self.expiry(target));
+        let next = self.next_as_of_now(policy, &self.record.courses[course].sent[place]);
         let sent = &mut self.record.courses[course].sent[place];
         sent.attempt += 1;
         sent.sent_at = now;
         sent.expires = expires;
+        sent.next = next;
         if expires.is_none() {
             // The target has stopped acknowledging: it counts as done when sent.
             sent.reply = Reply::Done { at: now };
@@ -91,7 +93,9 @@ impl Judgement<'_> {
         let view = View::again(on_request, sent.id);
         if !sent.stage.action.removes() {
             let parted = self.part_for_warning(policy, stage, view).unwrap_or_default();
-            return sent.categories == parted.named && sent.kept == parted.kept;
+            let follows = |next: Option<Next>| next.map(|next| next.action);
+            let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);
+            return same_next && sent.categories == parted.named && sent.kept == parted.kept;
         }
         // Of what it kept then, another command may have named some since: that is seen to.
         let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });
@@ -101,6 +105,12 @@ impl Judgement<'_> {
         let parted = self.part(policy, target, view, spoken_of);
         let kept: Vec<&Kept> = sent.kept.iter().filter(|kept| is_left(&kept.category)).collect();
         sent.categories == parted.named && kept.into_iter().eq(&parted.kept)
+    }
+
+    /// What follows a warning, and when it can if the warning is given only now.
+    fn next_as_of_now(&self, policy: PolicyIndex, sent: &Sent) -> Option<Next> {
+        let stage = self.policy(policy).stage_by_id(sent.stage)?;
+        if sent.stage.action.removes() { None } else { self.next_after_warning(policy, stage, self.ground(policy)?) }
     }
 
     fn rests_on_the_same(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {

@@ -154,7 +154,7 @@ pub fn judge(
     note_withdrawals(circumstances, seen, record);
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
-    let mut judgement = Judgement { circumstances, customer, grounds, floors, record, out };
+    let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };
     judgement.withdraw();
     judgement.repeat_recalls();
     judgement.renew_leases();
@@ -189,7 +189,7 @@ pub fn prospects(
     let floors = standing::floors(circumstances, seen);
     let (record, out) = (&mut record, &mut Vec::new());
     // Who the customer is only matters to the identity of what is sent.
-    let mut judgement = Judgement { circumstances, customer: "", grounds, floors, record, out };
+    let mut judgement = Judgement { circumstances, customer: "", seen, grounds, floors, record, out };
     judgement.withdraw();
     let prospect = |candidate: &Candidate| {
         let (cause, since) = match candidate.ground {
@@ -206,6 +206,7 @@ pub fn prospects(
 struct Judgement<'a> {
     circumstances: Circumstances<'a>,
     customer: &'a str,
+    seen: &'a [LastSeen],
     /// By policy: where its periods would start for this customer, but for requests.
     grounds: Vec<Option<Start>>,
     /// By floor.
@@ -306,6 +307,7 @@ impl<'a> Judgement<'a> {
             self.wake_for_virtual_end(policy, &mut wake);
             self.wake_for_requests(policy, &mut wake);
             self.wake_for_what_is_left(policy, &mut wake);
+            self.wake_for_skipped_warnings(policy, &mut wake);
         }
         if wake.blocked.is_empty() {
             self.wake_for_farewell(&mut wake);

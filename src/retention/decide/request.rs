@@ -15,9 +15,7 @@ use crate::retention::policy::PolicyIndex;
 impl Judgement<'_> {
     /// When consent to the policy was withdrawn, if that is the last word on it and counts by now.
     pub(super) fn withdrawn_at(&self, policy: PolicyIndex) -> Option<Timestamp> {
-        let name = self.policy(policy).consent.as_ref()?;
-        let withdrawn = self.record.claims.consent(name)?.withdrawn_last()?;
-        Some(self.at_resolution(withdrawn))
+        super::hear::withdrawn_at(self.circumstances, self.policy(policy), &self.record.claims)
     }
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
@@ -51,10 +49,8 @@ impl Judgement<'_> {
     /// By period, and no activity from before the withdrawal has come since.
     fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
         let since = self.course(policy).and_then(|course| course.since);
-        let came_later = match (self.ground(policy), since) {
-            (Some(start), Some(since)) => start.at > since && start.at <= withdrawn,
-            _ => false,
-        };
+        let ground = self.ground_up_to(policy, withdrawn);
+        let came_later = ground.is_some_and(|start| since.is_some_and(|since| start.at > since));
         self.is_removed(policy) && !came_later
     }
 

@@ -117,7 +117,7 @@ impl Judgement<'_> {
     }
 
     /// What follows, and when it can at the earliest if the warning is given now.
-    fn next_after_warning(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Next> {
+    pub(super) fn next_after_warning(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Next> {
         let stages = &self.policy(policy).stages;
         let is_open = |&stage: &usize| match stages[stage].action.removes() {
             true => !self.to_remove(policy, stage).is_empty(),

@@ -38,21 +38,34 @@ pub fn starting_point(
     seen: &[LastSeen],
     known: KnownSince,
 ) -> Option<Start> {
-    let start = latest_activity(since_last, seen);
+    starting_point_up_to(rules, almanac, since_last, seen, known, Timestamp::MAX)
+}
+
+fn starting_point_up_to(
+    rules: &Rulebook,
+    almanac: &Almanac,
+    since_last: &[KindIndex],
+    seen: &[LastSeen],
+    known: KnownSince,
+    last: Timestamp,
+) -> Option<Start> {
+    let start = latest_activity(since_last, seen, last);
     match known {
-        KnownSince::At(known) => {
+        KnownSince::At(known) if almanac.at_resolution(rules.resolution, known) <= last => {
             let at = almanac.at_resolution(rules.resolution, known);
             Some(start.filter(|activity| activity.at >= at).unwrap_or(Start { at, kind: StartKind::History }))
         }
-        KnownSince::Beginning | KnownSince::Unknown => start,
+        KnownSince::At(_) | KnownSince::Beginning | KnownSince::Unknown => start,
     }
 }
 
-fn latest_activity(since_last: &[KindIndex], seen: &[LastSeen]) -> Option<Start> {
+/// Each kind is remembered by its latest activity only, so what is known up to an instant may be less than
+/// what was.
+fn latest_activity(since_last: &[KindIndex], seen: &[LastSeen], last: Timestamp) -> Option<Start> {
     let mut start: Option<Start> = None;
     for &kind in since_last {
         let Some(at) = seen.get(usize::from(kind.0)).and_then(|seen| seen.timestamp()) else { continue };
-        if start.is_none_or(|earlier| earlier.at < at) {
+        if at <= last && start.is_none_or(|earlier| earlier.at < at) {
             start = Some(Start { at, kind: StartKind::Activity(kind) });
         }
     }
@@ -75,12 +88,24 @@ pub(super) fn ground(
     seen: &[LastSeen],
     claims: &Claims,
 ) -> Option<Start> {
+    ground_up_to(circumstances, policy, seen, claims, Timestamp::MAX)
+}
+
+/// The same, as far as is known of what happened up to an instant.
+pub(super) fn ground_up_to(
+    circumstances: Circumstances<'_>,
+    policy: PolicyIndex,
+    seen: &[LastSeen],
+    claims: &Claims,
+    last: Timestamp,
+) -> Option<Start> {
     let Circumstances { rules, almanac, gate, .. } = circumstances;
     let known = gate.known_since(policy);
     let policy = &rules.policies[usize::from(policy.0)];
-    let start = starting_point(rules, almanac, &policy.since_last, seen, known);
+    let start = starting_point_up_to(rules, almanac, &policy.since_last, seen, known, last);
     let given = policy.consent.as_ref().and_then(|name| claims.consent(name)?.given);
-    let Some(given) = given.map(|given| almanac.at_resolution(rules.resolution, given)) else { return start };
+    let given = given.map(|given| almanac.at_resolution(rules.resolution, given)).filter(|given| *given <= last);
+    let Some(given) = given else { return start };
     let stands = |start: &Start| start.at > given || (start.at == given && start.kind != StartKind::History);
     Some(start.filter(stands).unwrap_or(Start { at: given, kind: StartKind::Consent }))
 }
@@ -201,6 +226,15 @@ impl<'a> Judgement<'a> {
     /// Where the policy's periods start, whatever was asked of it.
     pub(super) fn ground(&self, policy: PolicyIndex) -> Option<Start> {
         self.grounds[usize::from(policy.0)]
+    }
+
+    /// The same, as far as is known of what happened up to an instant.
+    pub(super) fn ground_up_to(&self, policy: PolicyIndex, last: Timestamp) -> Option<Start> {
+        let ground = self.ground(policy)?;
+        if ground.at <= last {
+            return Some(ground);
+        }
+        ground_up_to(self.circumstances, policy, self.seen, &self.record.claims, last)
     }
 
     /// Where the policy's periods start: not at what was served on request, and not without consent.
@@ -425,9 +459,27 @@ impl<'a> Judgement<'a> {
         Some(end)
     }
 
+    /// A warning whose time has come is given when something that kept what it is about goes.
+    pub(super) fn wake_for_skipped_warnings(&self, policy: PolicyIndex, wake: &mut Wake) {
+        if self.has_skipped_a_warning(policy) {
+            self.wake_for_floors(policy, wake);
+        }
+    }
+
+    fn has_skipped_a_warning(&self, policy: PolicyIndex) -> bool {
+        let Some(start) = self.start(policy) else { return false };
+        let stages = self.policy(policy).stages.iter().enumerate();
+        let mut warnings = stages.filter(|(_, stage)| !stage.action.removes()).map(|(place, _)| place);
+        warnings.any(|place| {
+            self.ready_by_period(policy, place, start) <= self.now() && !self.targets_missing(policy, place).is_empty()
+        })
+    }
+
     /// Another policy's leftovers may wait for the virtual end of this one, and for its proof.
     pub(super) fn wake_for_virtual_end(&self, policy: PolicyIndex, wake: &mut Wake) {
-        if self.record.courses.iter().all(|course| course.left.is_empty()) {
+        let waits = |other: PolicyIndex| self.has_skipped_a_warning(other);
+        let has_left = self.record.courses.iter().any(|course| !course.left.is_empty());
+        if !has_left && !self.policy_indices().any(waits) {
             return;
         }
         let Some(start) = self.start(policy) else { return };
