@@ -153,6 +153,14 @@ impl Period {
         matches!(self, Period::Calendar { .. })
     }
 
+    /// No such period is longer: as if every month had 31 days.
+    pub fn longest(self) -> Seconds {
+        match self {
+            Period::Calendar { months, days } => Seconds((i64::from(months) * 31 + i64::from(days)) * 86_400),
+            Period::Exact { seconds } => Seconds(seconds),
+        }
+    }
+
     /// The first instant after the period, when it starts at `start`.
     ///
     /// Years and months are added first and clamped to the month's last day, then weeks and days.
