@@ -6,6 +6,7 @@
 mod build;
 mod kafka;
 pub mod load;
+mod promise;
 mod reader;
 mod tree;
 

@@ -9,6 +9,7 @@ mod files;
 mod fingerprints;
 mod garbage;
 mod judgements;
+mod promises;
 mod reference;
 mod refused;
 mod schema;
