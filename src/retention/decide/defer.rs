@@ -3,7 +3,7 @@
 use super::standing::{Addressee, Candidate};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::{Reply, Request};
+use crate::retention::customer::{Left, Reply, Request};
 use crate::retention::policy::PolicyIndex;
 use uuid::Uuid;
 
@@ -63,12 +63,13 @@ impl Judgement<'_> {
         }
     }
 
-    /// Whether something would leave by period but for a hold, or a request left something.
-    fn waits_for_holds(&self, policy: PolicyIndex) -> bool {
+    /// Whether something would leave by period but for a hold, or something that a request left.
+    pub(super) fn waits_for_holds(&self, policy: PolicyIndex) -> bool {
         let is_ready = |candidate: &Candidate| !candidate.is_on_request() && candidate.ready <= self.now();
-        let has_left =
-            |course: &crate::retention::customer::Course| course.left.iter().any(|left| left.request.is_some());
-        self.candidates(policy).iter().any(is_ready) || self.course(policy).is_some_and(has_left)
+        let is_past_floors =
+            |left: &Left| left.request.is_some() && left.categories.iter().any(|name| self.is_past_floor(policy, name));
+        self.candidates(policy).iter().any(is_ready)
+            || self.course(policy).is_some_and(|course| course.left.iter().any(is_past_floors))
     }
 
     /// The hold that deferred a command: an observed one, or the floor that kept what is left.
@@ -77,7 +78,9 @@ impl Judgement<'_> {
             super::standing::Ground::Request(request) => Some(request),
             super::standing::Ground::Period(_) => None,
         };
-        if request.is_some() && !addressee.left {
+        // Nothing defers the word of a request, given anew or not.
+        let is_word = !addressee.left || self.left(candidate.policy, addressee, request).is_some_and(|left| left.again);
+        if request.is_some() && is_word {
             return None;
         }
         let observed = self.course(candidate.policy).and_then(|course| course.deferred_by.clone());

@@ -95,6 +95,11 @@ impl Judgement<'_> {
         }
     }
 
+    /// Whether a category of the policy that was left has no floor, or one that is over.
+    pub(super) fn is_past_floor(&self, policy: PolicyIndex, name: &str) -> bool {
+        self.category(name).is_some_and(|category| !self.floor_keeps(policy, category, View::on_request()))
+    }
+
     /// The latest deadline of the floors of the policy's categories that are over: what would be removed
     /// rests on it.
     pub(super) fn floors_over(&self, policy: PolicyIndex) -> Timestamp {

@@ -36,8 +36,8 @@ impl Judgement<'_> {
             // What covers more is spent with it.
             Ground::Request(request) => course.served = course.served.max(Some(request.at)),
         }
-        if !candidate.is_on_request() || course.left.iter().all(|left| left.request.is_none()) {
-            course.deferred_by = None;
+        if !self.waits_for_holds(policy) {
+            self.course_mut(policy).deferred_by = None;
         }
     }
 
