@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod consent;
+mod erasure;
 mod keepers;
 mod known_since;
 mod leases;
