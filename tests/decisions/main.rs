@@ -6,9 +6,12 @@
 
 mod consent;
 mod erasure;
+mod floors;
+mod holds;
 mod keepers;
 mod known_since;
 mod leases;
 mod recall;
 mod stages;
 mod story;
+mod window;
