@@ -178,8 +178,8 @@ fn all_that_is_due_leaves_in_it_however_short_it_is() {
                 "2026-03-09T09:00:00 offers warn mailing [email]",
                 // 61 days from 2019-11-02 to 2020-01-02: up to Saturday 2026-05-09.
                 "2026-05-11T09:00:00 offers anonymise crm [email]",
-                "2026-05-11T09:00:00 offers anonymise mailing [email]",
                 "2026-05-11T09:00:00 offers expire crm [email]",
+                "2026-05-11T09:00:00 offers anonymise mailing [email]",
                 "2026-05-11T09:00:00 offers expire mailing [email]",
             ],
         );
