@@ -113,7 +113,7 @@ impl Judgement<'_> {
             let sent = &self.record.courses[course].sent[place];
             let stands = match sent.cause {
                 Cause::Period => false,
-                Cause::Withdrawn => self.withdrawn_at(policy) == Some(sent.since.at),
+                Cause::Withdrawn => self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at),
                 Cause::ErasureRequest => true,
             };
             if !stands {
