@@ -122,7 +122,7 @@ impl Judgement<'_> {
         let lateness = self.policy(policy).lateness;
         let otherwise = match request {
             Some(request) => self.request_deadline(request),
-            None => self.ready_by_period(policy, addressee.stage, self.start(policy)?),
+            None => self.ready_by_period(policy, addressee.stage, self.ground(policy)?),
         };
         let left = self.left(policy, addressee, request)?;
         let ended = left.categories.iter().filter_map(|name| {

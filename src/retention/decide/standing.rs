@@ -265,7 +265,7 @@ impl<'a> Judgement<'a> {
         if self.known_since(policy) == KnownSince::Unknown {
             return None;
         }
-        let start = self.start(policy)?;
+        let Some(start) = self.start(policy) else { return self.left_before_withdrawal(policy) };
         let stages = &self.policy(policy).stages;
         let whole = |stage: usize, targets: &[TargetIndex]| {
             targets.iter().map(|&target| Addressee { stage, target, left: false }).collect::<Vec<_>>()
@@ -288,6 +288,17 @@ impl<'a> Judgement<'a> {
         }
         let (stage, target) = self.left_by_period(policy)?;
         self.stage_candidate(policy, stage, vec![Addressee { stage, target, left: true }], start)
+    }
+
+    /// Consent withdrawn after a removal is no request, and nothing is due again; but what the removal left
+    /// must go one day.
+    fn left_before_withdrawal(&self, policy: PolicyIndex) -> Option<Candidate> {
+        let Course { since, served, .. } = self.course(policy)?;
+        if *since <= *served {
+            return None;
+        }
+        let (stage, target) = self.left_by_period(policy)?;
+        self.stage_candidate(policy, stage, vec![Addressee { stage, target, left: true }], self.ground(policy)?)
     }
 
     /// `stage` for its addressees, or the warning that has to come before it.
