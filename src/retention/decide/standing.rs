@@ -209,7 +209,8 @@ impl<'a> Judgement<'a> {
             return None;
         }
         let served = self.course(policy).and_then(|course| course.served);
-        served.is_none_or(|served| start.at > served).then_some(start)
+        let is_spent = |served: Timestamp| start.at <= served && !self.is_consented_anew(policy, served);
+        (!served.is_some_and(is_spent)).then_some(start)
     }
 
     pub(super) fn course(&self, policy: PolicyIndex) -> Option<&Course> {

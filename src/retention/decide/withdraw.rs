@@ -30,7 +30,7 @@ impl Judgement<'_> {
         let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
         let Some(start) = self.start(policy) else { return };
         // Whatever was left on a request is covered by the period that runs again.
-        let has_returned = course.left.iter().any(|left| left.request.is_some_and(|request| request.at < start.at));
+        let has_returned = course.left.iter().any(|left| left.request.is_some());
         let came_later = course.since.is_some_and(|since| start.at > since);
         if came_later {
             let standing = places_to_recall(course, |sent| sent.cause == Cause::Period);
@@ -45,7 +45,7 @@ impl Judgement<'_> {
             course.deferred_by = None;
         }
         if has_returned {
-            course.left.retain(|left| left.request.is_none_or(|request| request.at >= start.at));
+            course.left.retain(|left| left.request.is_none());
             course.deferred_by = None;
         }
         course.round += u32::from(came_later || has_returned);
