@@ -386,3 +386,110 @@ fn a_floor_keeps_from_a_withdrawal_too() {
             ],
         );
 }
+
+#[test]
+fn one_that_is_heard_of_late_ends_also_what_came_after_it() {
+    Story::new(&[NEWS])
+        .active("purchase", "2025-03-10")
+        .active("purchase", "2025-06-20")
+        .withdraws("newsletter", "2025-06-10")
+        .arriving("2025-07-01T09:00:00")
+        .expect("2030-01-01", &["2025-07-01T09:00:00 news expire mailing [email] on withdrawn 2025-06-10"]);
+}
+
+#[test]
+fn what_a_removal_left_goes_also_if_consent_is_withdrawn_since() {
+    let story = Story::new(&["news: email name; purchase; P1Y expire crm; consent newsletter"])
+        .floor("name: purchase; P3Y")
+        .active("purchase", "2024-03-10");
+    let removed = "2025-03-13T00:00:00 news expire crm [email] kept [name by floor:name]";
+    let rest = "2027-03-13T00:00:00 news expire crm [name] deferred by floor:name";
+    story.expect("2030-01-01", &[removed, rest]);
+    story.withdraws("newsletter", "2025-06-10").expect("2030-01-01", &[removed, rest]);
+}
+
+#[test]
+fn given_again_on_the_very_day_but_heard_of_later_it_starts_the_policy_over() {
+    let story = Story::new(&[NEWS])
+        .active("purchase", "2025-03-10")
+        .withdraws("newsletter", "2025-06-10T23:50:00")
+        .consents("newsletter", "2025-06-10T23:58:00")
+        .arriving("2025-06-11T00:01:00");
+    let word = "2025-06-11T00:00:00 news expire mailing [email] on withdrawn 2025-06-10";
+    let again = "2026-06-13T00:00:00 news expire mailing [email] since consent 2025-06-10";
+    story.clone().expect("2030-01-01", &[word, again]);
+    // What is not done is recalled, and must not be forgotten then.
+    story.without_acknowledgements().acknowledges(1, AckResult::Done, "2025-06-12", "2025-06-12").expect(
+        "2026-06-14",
+        &[word, "2025-06-11T00:01:00 news recall mailing [email] on withdrawn 2025-06-10", again],
+    );
+}
+
+#[test]
+fn given_again_on_the_day_of_an_erasure_request_it_is_covered_by_that() {
+    Story::new(&[NEWS])
+        .active("purchase", "2025-03-10")
+        .withdraws("newsletter", "2025-06-10T10:00:00")
+        .asks_for_erasure("2025-06-10T12:00:00")
+        .consents("newsletter", "2025-06-10T15:00:00")
+        .arriving("2025-06-12")
+        .expect("2030-01-01", &["2025-06-11T00:00:00 news expire mailing [email] on erasure 2025-06-10"]);
+}
+
+#[test]
+fn given_again_on_the_very_day_what_a_hold_kept_stays() {
+    Story::new(&[NEWS])
+        .active("purchase", "2025-03-10")
+        .held("dispute", "2025-05-01", Some("2025-08-31"))
+        .withdraws("newsletter", "2025-06-10T10:00:00")
+        .consents("newsletter", "2025-06-10T15:00:00")
+        .arriving("2025-06-12")
+        .expect(
+            "2030-01-01",
+            &[
+                "2025-06-11T00:00:00 news expire mailing [] kept [email by hold:dispute] on withdrawn 2025-06-10",
+                "2026-06-13T00:00:00 news expire mailing [email] since consent 2025-06-10",
+            ],
+        );
+}
+
+#[test]
+fn a_second_no_does_not_lose_the_word_of_the_first() {
+    Story::new(&[NEWS])
+        .without_acknowledgements()
+        .active("purchase", "2025-03-10")
+        .withdraws("newsletter", "2025-06-10")
+        .withdraws("newsletter", "2025-06-12")
+        .held("dispute", "2025-06-13T10:00:00", Some("2025-08-31"))
+        .acknowledges(1, AckResult::Done, "2025-06-13T11:00:00", "2025-06-13T11:00:00")
+        .acknowledges(2, AckResult::Done, "2025-06-13T11:00:00", "2025-06-13T11:00:00")
+        .expect(
+            "2025-09-02",
+            &[
+                "2025-06-11T00:00:00 news expire mailing [email] on withdrawn 2025-06-10",
+                "2025-06-13T10:00:00 news recall mailing [email] on withdrawn 2025-06-10",
+                "2025-06-13T10:00:00 news expire mailing [] kept [email by hold:dispute] on withdrawn 2025-06-10",
+                "2025-09-01T00:00:00 news expire mailing [email] on withdrawn 2025-06-10 deferred by dispute",
+            ],
+        );
+}
+
+#[test]
+fn a_no_that_follows_a_removal_that_is_taken_back_is_obeyed() {
+    Story::new(&[NEWS])
+        .without_acknowledgements()
+        .active("purchase", "2025-03-10")
+        .withdraws("newsletter", "2026-03-14")
+        .held("dispute", "2026-03-15T10:00:00", Some("2026-08-31"))
+        .acknowledges(1, AckResult::Done, "2026-03-15T11:00:00", "2026-03-15T11:00:00")
+        .acknowledges(2, AckResult::Done, "2026-03-15T11:00:00", "2026-03-15T11:00:00")
+        .expect(
+            "2026-09-02",
+            &[
+                "2026-03-13T00:00:00 news expire mailing [email]",
+                "2026-03-15T10:00:00 news recall mailing [email]",
+                "2026-03-15T10:00:00 news expire mailing [] kept [email by hold:dispute] on withdrawn 2026-03-14",
+                "2026-09-01T00:00:00 news expire mailing [email] on withdrawn 2026-03-14 deferred by dispute",
+            ],
+        );
+}

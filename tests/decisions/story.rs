@@ -15,6 +15,7 @@ use lapsed::retention::policy::{
     Trust, Window,
 };
 use lapsed::simulated::offline::{Acknowledging, Arrival, KnownSinces, Offline};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 pub const AMSTERDAM: Tz = chrono_tz::Europe::Amsterdam;
@@ -317,6 +318,8 @@ impl Story {
     /// The same for what leaves from `from` on.
     pub fn expect_from(&self, from: &str, until: &str, lines: &[&str]) {
         let commands = self.commands(at(until).0 * 1000);
+        let attempts: BTreeSet<_> = commands.iter().map(|command| (command.id, command.attempt)).collect();
+        assert_eq!(attempts.len(), commands.len(), "two decisions share an id: {commands:#?}");
         let later = commands.iter().filter(|command| command.time >= at(from));
         let found: Vec<String> = later.map(|command| self.line(command)).collect();
         assert_eq!(found, lines, "\nfound:\n{}\n", found.join("\n"));
