@@ -493,3 +493,23 @@ fn a_no_that_follows_a_removal_that_is_taken_back_is_obeyed() {
             ],
         );
 }
+
+#[test]
+fn what_came_after_it_extends_a_floor_and_nothing_else() {
+    // The second order is kept for four years from 2025-08-01; it starts nothing over.
+    Story::new(&["offers: email name; purchase; P1Y anonymise mailing, P2Y expire crm; consent offers"])
+        .floor("name: purchase; P4Y")
+        .active("purchase", "2024-03-10")
+        .withdraws("offers", "2025-06-01")
+        .active("purchase", "2025-08-01")
+        .expect(
+            "2036-01-01",
+            &[
+                "2025-03-13T00:00:00 offers anonymise mailing [email] kept [name by floor:name]",
+                "2025-06-02T00:00:00 offers expire crm [email] kept [name by floor:name] on withdrawn 2025-06-01",
+                "2025-06-02T00:00:00 offers anonymise mailing [email] kept [name by floor:name] on withdrawn 2025-06-01",
+                "2029-08-04T00:00:00 offers expire crm [name] on withdrawn 2025-06-01 deferred by floor:name",
+                "2029-08-04T00:00:00 offers anonymise mailing [name] on withdrawn 2025-06-01 deferred by floor:name",
+            ],
+        );
+}

@@ -528,3 +528,19 @@ fn one_that_waits_for_its_day_to_end_does_not_stop_what_is_due_by_period() {
         ],
     );
 }
+
+#[test]
+fn what_a_removal_had_left_goes_once_on_the_request() {
+    Story::new(&["offers: email name; purchase; P2Y expire crm"])
+        .floor("name: purchase; P4Y")
+        .active("purchase", "2024-03-10")
+        .asks_for_erasure("2027-01-01")
+        .expect(
+            "2032-01-01",
+            &[
+                "2026-03-13T00:00:00 offers expire crm [email] kept [name by floor:name]",
+                "2027-01-02T00:00:00 offers expire crm [email] kept [name by floor:name] on erasure 2027-01-01",
+                "2028-03-13T00:00:00 offers expire crm [name] on erasure 2027-01-01 deferred by floor:name",
+            ],
+        );
+}

@@ -249,3 +249,58 @@ fn of_which_the_history_begins_somewhere_it_keeps_from_there() {
             ],
         );
 }
+
+#[test]
+fn one_that_begins_to_keep_all_that_was_warned_of_recalls_the_warning() {
+    Story::new(&["offers: email; login; P23M warn mailing, P24M expire crm"])
+        .floor("email: purchase; P1Y")
+        .active("login", "2024-02-29")
+        .active("purchase", "2026-02-10T10:00:00")
+        .expect(
+            "2030-01-01",
+            &[
+                "2026-02-01T00:00:00 offers warn mailing [email]",
+                "2026-02-10T10:00:00 offers recall mailing [email]",
+                // Nobody has to be warned of this.
+                "2026-03-03T00:00:00 offers expire crm [] kept [email by floor:email]",
+                "2027-02-13T00:00:00 offers warn mailing [email]",
+                // 30 days from 2027-02-13.
+                "2027-03-16T00:00:00 offers expire crm [email] deferred by floor:email",
+            ],
+        );
+}
+
+#[test]
+fn one_that_begins_to_keep_some_of_it_makes_the_warning_be_given_anew() {
+    Story::new(&["offers: email phone; login; P23M warn mailing, P24M expire crm"])
+        .floor("email: purchase; P1Y")
+        .active("login", "2024-02-29")
+        .active("purchase", "2026-02-10T10:00:00")
+        .expect(
+            "2030-01-01",
+            &[
+                "2026-02-01T00:00:00 offers warn mailing [email phone]",
+                "2026-02-10T10:00:00 offers recall mailing [email phone]",
+                "2026-02-10T10:00:00 offers warn mailing [phone] kept [email by floor:email]",
+                // 30 days from 2026-02-10.
+                "2026-03-13T00:00:00 offers expire crm [phone] kept [email by floor:email]",
+                "2027-02-13T00:00:00 offers expire crm [email] deferred by floor:email",
+            ],
+        );
+}
+
+#[test]
+fn the_rest_goes_at_targets_that_cannot_acknowledge_too() {
+    Story::new(&["offers: email phone; login; P2Y expire crm paper"])
+        .floor("email: login; P3Y")
+        .active("login", "2024-03-10")
+        .expect(
+            "2030-01-01",
+            &[
+                "2026-03-13T00:00:00 offers expire crm [phone] kept [email by floor:email]",
+                "2026-03-13T00:00:00 offers expire paper [phone] kept [email by floor:email]",
+                "2027-03-13T00:00:00 offers expire crm [email] deferred by floor:email",
+                "2027-03-13T00:00:00 offers expire paper [email] deferred by floor:email",
+            ],
+        );
+}
