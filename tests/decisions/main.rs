@@ -4,9 +4,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod applies_to;
+mod consent;
+mod erasure;
+mod floors;
+mod forgetting;
+mod holds;
 mod keepers;
 mod known_since;
 mod leases;
 mod recall;
+mod retained;
 mod stages;
 mod story;
+mod window;

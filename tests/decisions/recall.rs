@@ -96,3 +96,64 @@ fn a_target_that_cannot_acknowledge_hears_a_recall_of_a_warning_once() {
             &["2026-02-01T00:00:00 offers warn paper [email]", "2026-02-10T00:00:00 offers recall paper [email]"],
         );
 }
+
+#[test]
+fn a_warning_is_not_recalled_once_the_next_stage_was_sent() {
+    Story::new(&[OFFERS])
+        .without_acknowledgements()
+        .active("purchase", "2024-02-29")
+        .acknowledges(0, AckResult::Done, "2026-02-01T10:00:00", "2026-02-01T10:00:00")
+        .active("login", "2026-03-05T10:00:00")
+        .expect(
+            "2026-03-06",
+            &[
+                "2026-02-01T00:00:00 offers warn mailing [email]",
+                "2026-03-04T00:00:00 offers anonymise crm [email]",
+                "2026-03-05T10:00:00 offers recall crm [email]",
+            ],
+        );
+}
+
+#[test]
+fn a_removal_at_a_target_that_cannot_acknowledge_is_done_when_it_is_sent() {
+    Story::new(&["offers: email; purchase login; P24M anonymise paper"])
+        .without_acknowledgements()
+        .active("purchase", "2024-02-29")
+        .active("login", "2026-03-04")
+        .expect(
+            "2029-01-01",
+            &[
+                "2026-03-03T00:00:00 offers anonymise paper [email]",
+                "2028-03-07T00:00:00 offers anonymise paper [email]",
+            ],
+        );
+}
+
+#[test]
+fn only_what_is_not_done_is_recalled() {
+    Story::new(&["offers: email; purchase login; P24M anonymise crm mailing"])
+        .without_acknowledgements()
+        .active("purchase", "2024-02-29")
+        .acknowledges(0, AckResult::Done, "2026-03-03T10:00:00", "2026-03-03T10:00:00")
+        .active("login", "2026-03-04T12:00:00")
+        .expect(
+            "2026-03-05",
+            &[
+                "2026-03-03T00:00:00 offers anonymise crm [email]",
+                "2026-03-03T00:00:00 offers anonymise mailing [email]",
+                "2026-03-04T12:00:00 offers recall mailing [email]",
+            ],
+        );
+}
+
+#[test]
+fn activity_that_is_not_later_than_the_starting_point_takes_no_ground_away() {
+    Story::new(&[OFFERS])
+        .active("purchase", "2024-02-29")
+        .active_late("login", "2024-02-29T23:00:00", "2026-02-10")
+        .active_late("login", "2023-06-01", "2026-02-11")
+        .expect(
+            "2029-01-01",
+            &["2026-02-01T00:00:00 offers warn mailing [email]", "2026-03-04T00:00:00 offers anonymise crm [email]"],
+        );
+}

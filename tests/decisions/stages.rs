@@ -132,3 +132,60 @@ fn counted_from_the_end_of_the_year() {
     // `since` is the activity's own date.
     assert_eq!(story.commands(i64::MAX)[0].since.at, at("2016-05-04T23:59:59"));
 }
+
+#[test]
+fn of_2016_seven_years_end_with_2023() {
+    let books = "books: name; purchase; P7Y expire crm; from the end of the year";
+    for bought in ["2016-01-01T00:00:00", "2016-05-04", "2016-12-31T23:59:59"] {
+        let story = Story::new(&[books]).active("purchase", bought);
+        assert_eq!(story.commands(i64::MAX)[0].deadline.to_local_string(AMSTERDAM), "2024-01-01T00:00:00+01:00");
+    }
+}
+
+#[test]
+fn counted_from_the_end_of_the_month() {
+    // A month from 2024-01-31 ends with 2024-02-29.
+    Story::new(&["books: name; purchase; P1M expire crm; from the end of the month"])
+        .active("purchase", "2024-01-10")
+        .expect("2025-01-01", &["2024-03-03T00:00:00 books expire crm [name]"]);
+}
+
+#[test]
+fn a_day_of_lateness_has_24_hours() {
+    // Deadline 2026-03-29T00:00; that day the clock goes forward.
+    Story::new(&["offers: email; purchase; P24M anonymise crm"])
+        .active("purchase", "2024-03-28")
+        .expect("2027-01-01", &["2026-03-31T01:00:00 offers anonymise crm [email]"]);
+}
+
+#[test]
+fn of_two_warnings_each_has_its_own_notice() {
+    let policy = "offers: email; purchase; P22M warn mailing, P23M warn crm, P24M expire crm";
+    let story = Story::new(&[policy]).active("purchase", "2024-02-29");
+    story.expect(
+        "2027-01-01",
+        &[
+            "2026-01-01T00:00:00 offers warn mailing [email]",
+            // 31 days from 2025-12-30 to 2026-01-30.
+            "2026-02-02T00:00:00 offers warn crm [email]",
+            // 30 days from there to 2026-03-01.
+            "2026-03-05T00:00:00 offers expire crm [email]",
+        ],
+    );
+    let commands = story.commands(i64::MAX);
+    assert_eq!(commands[0].next, Some(Next { action: Action::Warn, on: at("2026-02-02") }));
+    assert_eq!(commands[1].next, Some(Next { action: Action::Expire, on: at("2026-03-05") }));
+}
+
+#[test]
+fn notice_that_the_warning_ran_late_for_still_ends_with_a_day() {
+    // Given in the night in which the clock goes forward.
+    let policy = "offers: email; purchase; P23M warn mailing, P24M expire crm";
+    let story = Story::new(&[policy]).without_acknowledgements().active("purchase", "2024-02-29");
+    story.acknowledges(0, AckResult::Done, "2026-03-29T03:00:00", "2026-03-29T03:00:00").expect_from(
+        "2026-03-29",
+        "2026-05-01",
+        // 30 days from 2026-03-29: up to and including 2026-04-28.
+        &["2026-04-29T00:00:00 offers expire crm [email]"],
+    );
+}

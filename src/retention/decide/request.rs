@@ -8,6 +8,7 @@ use super::keepers::View;
 use super::standing::{Addressee, Candidate, Ground};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
+use crate::retention::claims::Consent;
 use crate::retention::command::{Cause, Since};
 use crate::retention::customer::Request;
 use crate::retention::policy::PolicyIndex;
@@ -20,6 +21,18 @@ impl Judgement<'_> {
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
         self.withdrawn_at(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
+    }
+
+    /// Whether consent was given again on the very day of the withdrawal that was served: that withdrawal
+    /// covers only what came before it.
+    pub(super) fn is_consented_anew(&self, policy: PolicyIndex, served: Timestamp) -> bool {
+        let claims = &self.record.claims;
+        let is_of_that_day = |at: Option<Timestamp>| at.is_some_and(|at| self.at_resolution(at) == served);
+        let consent = self.policy(policy).consent.as_ref().and_then(|name| claims.consent(name));
+        let given_again = |consent: &Consent| {
+            is_of_that_day(consent.withdrawn) && is_of_that_day(consent.given) && consent.withdrawn_last().is_none()
+        };
+        consent.is_some_and(given_again) && !is_of_that_day(claims.erasure)
     }
 
     fn at_resolution(&self, at: Timestamp) -> Timestamp {
