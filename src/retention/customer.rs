@@ -41,8 +41,26 @@ pub struct Course {
     pub served: Option<Timestamp>,
     /// When consent was withdrawn, at the configuration's resolution, if the policy covered the customer.
     pub withdrawn: Option<Timestamp>,
-    /// The hold that was last seen to defer what is due.
-    pub deferred_by: Option<String>,
+    /// The hold that was last in force, as long as something that it deferred has not been sent.
+    pub deferral: Option<Deferral>,
+}
+
+/// A hold that was in force for a policy; of several at one time the one with the latest end, then the
+/// first by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deferral {
+    pub id: String,
+    /// `None`: it had no end.
+    pub until: Option<Timestamp>,
+    /// When it was lifted, if that was before its end.
+    pub lifted: Option<Timestamp>,
+}
+
+impl Deferral {
+    /// When it ended; `None`: as far as is known it hasn't.
+    pub fn ended(&self, now: Timestamp) -> Option<Timestamp> {
+        self.lifted.or(self.until.filter(|until| *until <= now))
+    }
 }
 
 impl Course {
@@ -55,7 +73,7 @@ impl Course {
             left: Vec::new(),
             served: None,
             withdrawn: None,
-            deferred_by: None,
+            deferral: None,
         }
     }
 }
@@ -122,6 +140,8 @@ pub struct Left {
     pub request: Option<Request>,
     /// What was sent was recalled, so it must be said again, whatever keeps.
     pub again: bool,
+    /// A policy has kept something of it for longer than its floors did.
+    pub outlasted: bool,
 }
 
 /// An erasure request, withdrawn consent or objection.

@@ -215,7 +215,7 @@ impl Offline {
             arrival.at()?;
             let mut customer = Customer { seen: vec![LastSeen::NEVER; self.rules.kinds.len()], ..Customer::default() };
             if let Some(farewell) = forgotten {
-                farewell.stand(&mut customer.record);
+                farewell.stand(&self.rules, &mut customer.record);
             }
             self.customers.insert(name.clone(), customer);
         }

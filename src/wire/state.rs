@@ -7,7 +7,7 @@ use crate::retention::brake::{Brakes, Lane, PolicyBrake, Release, Stopped};
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::{Attribute, Claims, Consent, Hold, HoldTag, Placed};
 use crate::retention::command::{Cause, Kept, Next, Since};
-use crate::retention::customer::{Course, Left, Recalled, Record, Reply, Request, Sent};
+use crate::retention::customer::{Course, Deferral, Left, Recalled, Record, Reply, Request, Sent};
 use crate::retention::decide::Farewell;
 use crate::retention::gate::Memory;
 use crate::retention::gate::memory::{HeardPartition, SourceMemory};
@@ -213,6 +213,7 @@ pub fn encode_farewell(farewell: &Farewell, buffer: &mut Vec<u8>) {
         writer.text(name);
         writer.signed(at.0);
     });
+    writer.signed(farewell.served.0);
 }
 
 /// # Errors
@@ -225,8 +226,9 @@ pub fn decode_farewell(bytes: &[u8]) -> Result<Farewell, DecodeError> {
     let (end, cause) = (read_time(&mut reader)?, read_cause(&mut reader)?);
     let policies = reader.list(read_text)?;
     let withdrawn = reader.list(|reader| Ok((read_text(reader)?, read_time(reader)?)))?;
+    let served = read_time(&mut reader)?;
     reader.finish()?;
-    Ok(Farewell { end, cause, policies, withdrawn })
+    Ok(Farewell { end, cause, policies, withdrawn, served })
 }
 
 /// A customer's state as the changelog holds it.
@@ -310,10 +312,15 @@ fn write_course(writer: &mut Writer<'_>, course: &Course) {
             writer.signed(request.at.0);
         });
         writer.byte(u8::from(left.again));
+        writer.byte(u8::from(left.outlasted));
     });
     writer.option(course.served, |writer, at| writer.signed(at.0));
     writer.option(course.withdrawn, |writer, at| writer.signed(at.0));
-    writer.option(course.deferred_by.as_deref(), |writer, hold| writer.text(hold));
+    writer.option(course.deferral.as_ref(), |writer, deferral| {
+        writer.text(&deferral.id);
+        writer.option(deferral.until, |writer, at| writer.signed(at.0));
+        writer.option(deferral.lifted, |writer, at| writer.signed(at.0));
+    });
 }
 
 fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
@@ -327,11 +334,15 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
             let stage = read_stage(reader)?;
             let categories = reader.list(read_text)?;
             let request = reader.option(|reader| Ok(Request { cause: read_cause(reader)?, at: read_time(reader)? }))?;
-            Ok(Left { target, stage, categories, request, again: read_flag(reader)? })
+            let (again, outlasted) = (read_flag(reader)?, read_flag(reader)?);
+            Ok(Left { target, stage, categories, request, again, outlasted })
         })?,
         served: reader.option(read_time)?,
         withdrawn: reader.option(read_time)?,
-        deferred_by: reader.option(read_text)?,
+        deferral: reader.option(|reader| {
+            let id = read_text(reader)?;
+            Ok(Deferral { id, until: reader.option(read_time)?, lifted: reader.option(read_time)? })
+        })?,
     })
 }
 
@@ -622,10 +633,11 @@ mod tests {
                     categories: sent.categories.clone(),
                     request: sent.next.map(|next| Request { cause: sent.cause, at: next.on }),
                     again: sent.expires.is_some(),
+                    outlasted: sent.next.is_some(),
                 });
                 let (left, since) = (left.collect(), since.map(Timestamp));
-                let deferred_by = since.map(|_| policy.clone());
-                let course = Course { policy, round, since, sent, left, served: since, withdrawn: since, deferred_by };
+                let deferral = since.map(|lifted| Deferral { id: policy.clone(), until: since, lifted: Some(lifted) });
+                let course = Course { policy, round, since, sent, left, served: since, withdrawn: since, deferral };
                 Record { courses: vec![course], recalls, claims }
             },
         )
@@ -690,7 +702,7 @@ mod tests {
             withdrawn in prop::collection::vec((".{0,9}", any::<i64>()), 0..3), pseudonym: [u8; 16]
         ) {
             let withdrawn = withdrawn.into_iter().map(|(name, at)| (name, Timestamp(at))).collect();
-            let farewell = Farewell { end: Timestamp(end), cause: Cause::Withdrawn, policies, withdrawn };
+            let farewell = Farewell { end: Timestamp(end), cause: Cause::Withdrawn, policies, withdrawn, served: Timestamp(end) };
             let mut bytes = Vec::new();
             encode_farewell(&farewell, &mut bytes);
             prop_assert_eq!(decode_farewell(&bytes), Ok(farewell));

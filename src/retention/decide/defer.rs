@@ -3,7 +3,7 @@
 use super::standing::{Addressee, Candidate};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::{Course, Left, Reply, Request};
+use crate::retention::customer::{Deferral, Reply};
 use crate::retention::policy::PolicyIndex;
 use uuid::Uuid;
 
@@ -46,54 +46,77 @@ impl Judgement<'_> {
         if candidate.is_on_request() { None } else { self.last_stop(candidate.policy, None) }
     }
 
-    /// Remembers which hold was last in force while something was ready, so that the command can name it
-    /// when it leaves.
-    pub(super) fn note_deferrals(&mut self) {
+    /// Remembers which holds are in force, so that what they defer can name them when it leaves.
+    pub(super) fn note_stops(&mut self) {
         if self.record.claims.holds.is_empty() && self.record.courses.is_empty() {
             return;
         }
         for policy in self.policy_indices() {
-            self.note_deferral(policy);
+            if let Some(Stop { id, until }) = self.last_stop(policy, None) {
+                self.course_mut(policy).deferral = Some(Deferral { id, until, lifted: None });
+            }
+            self.note_what_outlasts_floors(policy);
         }
     }
 
-    pub(super) fn note_deferral(&mut self, policy: PolicyIndex) {
-        let is_waiting = self.waits_for_holds(policy);
-        let stop = if is_waiting { self.last_stop(policy, None) } else { None };
-        if let Some(Stop { id, .. }) = stop {
-            self.course_mut(policy).deferred_by = Some(id);
-        } else if !is_waiting && self.course(policy).is_some_and(|course| course.deferred_by.is_some()) {
-            self.course_mut(policy).deferred_by = None;
+    /// A hold that is no longer in force although its end has not come has been lifted now.
+    pub(super) fn note_what_was_lifted(&mut self) {
+        let now = self.now();
+        for policy in self.policy_indices() {
+            let in_force = self.stops(policy, None);
+            let deferral = self.course(policy).and_then(|course| course.deferral.as_ref());
+            let is_lifted = deferral.is_some_and(|deferral| {
+                deferral.ended(now).is_none() && !in_force.iter().any(|stop| stop.id == deferral.id)
+            });
+            if is_lifted && let Some(deferral) = &mut self.course_mut(policy).deferral {
+                deferral.lifted = Some(now);
+            }
         }
     }
 
-    /// Whether something would leave by period but for a hold, or nothing but a hold keeps what a request
-    /// left.
-    fn waits_for_holds(&self, policy: PolicyIndex) -> bool {
-        let is_ready = |candidate: &Candidate| !candidate.is_on_request() && candidate.ready <= self.now();
-        let is_left_to_holds = |left: &Left| {
-            left.request.is_some() && left.categories.iter().any(|name| self.is_free_of_floors(policy, name))
-        };
-        let has_left = |course: &Course| course.left.iter().any(is_left_to_holds);
-        self.candidates(policy).iter().any(is_ready) || self.course(policy).is_some_and(has_left)
+    /// Forgets holds that have ended and defer nothing that has still to be sent.
+    pub(super) fn forget_deferrals(&mut self) {
+        for policy in self.policy_indices() {
+            let Some(ended) = self.hold_ended(policy) else { continue };
+            if !self.candidates(policy).iter().any(|candidate| candidate.ready < ended) {
+                self.course_mut(policy).deferral = None;
+            }
+        }
     }
 
-    /// The hold that deferred a command: an observed one, or the floor that kept what is left.
+    /// When the hold that was last in force ended; `None`: it hasn't, or there was none.
+    fn hold_ended(&self, policy: PolicyIndex) -> Option<Timestamp> {
+        self.course(policy)?.deferral.as_ref()?.ended(self.now())
+    }
+
+    fn note_what_outlasts_floors(&mut self, policy: PolicyIndex) {
+        let Some(course) = self.course(policy) else { return };
+        let outlasted: Vec<bool> = course.left.iter().map(|left| self.is_outlasted(policy, left)).collect();
+        if outlasted.contains(&true) {
+            let lefts = self.course_mut(policy).left.iter_mut().zip(outlasted);
+            lefts.for_each(|(left, outlasted)| left.outlasted |= outlasted);
+        }
+    }
+
+    /// The hold or floor that deferred what leaves: whichever ended last, if it did so after the command was
+    /// ready. Nothing defers the word of a request, given anew or not.
     pub(super) fn deferred_by(&self, candidate: &Candidate, addressee: &Addressee) -> Option<String> {
+        let policy = candidate.policy;
         let request = match candidate.ground {
             super::standing::Ground::Request(request) => Some(request),
             super::standing::Ground::Period(_) => None,
         };
-        if request.is_some() && !addressee.left {
+        let left = if addressee.left { self.left(policy, addressee, request) } else { None };
+        if request.is_some() && left.is_none_or(|left| left.again) {
             return None;
         }
-        let observed = self.course(candidate.policy).and_then(|course| course.deferred_by.clone());
-        observed.or_else(|| self.floor_named(candidate.policy, addressee, request))
-    }
-
-    fn floor_named(&self, policy: PolicyIndex, addressee: &Addressee, request: Option<Request>) -> Option<String> {
-        let (category, _) = self.floor_that_left(policy, addressee, request)?;
-        Some(format!("floor:{category}"))
+        let floor = left.filter(|left| !left.outlasted).and_then(|_| self.floor_that_left(policy, addressee, request));
+        let floor_ended = floor.as_ref().map(|(_, deadline)| *deadline + self.policy(policy).lateness);
+        let hold_ended = self.hold_ended(policy).filter(|ended| *ended > candidate.ready);
+        if hold_ended.is_some() && hold_ended > floor_ended {
+            return self.course(policy)?.deferral.as_ref().map(|deferral| deferral.id.clone());
+        }
+        floor.map(|(category, _)| format!("floor:{category}"))
     }
 
     /// Holds end, one by one.

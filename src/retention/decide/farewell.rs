@@ -1,5 +1,6 @@
 //! When nothing more will come of a customer, our own record goes, too.
 
+use super::hear::course_mut;
 use super::lease::is_overtaken;
 use super::{Judgement, Wake};
 use crate::retention::calendar::{Seconds, Timestamp};
@@ -23,11 +24,17 @@ pub struct Farewell {
     pub policies: Vec<String>,
     /// Consents that stand withdrawn, with when they were, ordered by name.
     pub withdrawn: Vec<(String, Timestamp)>,
+    /// What happened up to here has been seen to; the same for all policies.
+    pub served: Timestamp,
 }
 
 impl Farewell {
-    /// Consents that stood withdrawn stand for the customer who comes anew.
-    pub fn stand(&self, record: &mut Record) {
+    /// Consents that stood withdrawn stand for the customer who comes anew, and the moment from which history
+    /// is known does not make them due once more.
+    pub fn stand(&self, rules: &Rulebook, record: &mut Record) {
+        for policy in &rules.policies {
+            course_mut(record, &policy.key).served = Some(self.served);
+        }
         for (name, at) in &self.withdrawn {
             let withdrawal = Claim::Consent { name: name.clone(), given: false, at: *at };
             record.claims.merge(&withdrawal, *at);
@@ -89,6 +96,7 @@ impl Judgement<'_> {
         let withdrawn = claims.consents.iter();
         Some(Farewell {
             end: last.first_sent_at,
+            served: self.rules().resolution.apply(last.first_sent_at, self.rules().zone) - Seconds(1),
             cause: last.cause,
             policies: policies.map(|course| course.policy.clone()).collect(),
             withdrawn: withdrawn

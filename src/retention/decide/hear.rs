@@ -1,7 +1,7 @@
 //! What is told of a customer.
 
 use super::standing::{applies, ground, ground_up_to};
-use super::{Circumstances, Timestamp};
+use super::{Circumstances, Timestamp, with_judgement};
 use crate::retention::activity::LastSeen;
 use crate::retention::claims::{Claim, Claims};
 use crate::retention::customer::{Course, Record};
@@ -12,6 +12,9 @@ use crate::retention::policy::{Policy, PolicyIndex, Rulebook};
 /// A withdrawal is a request for each policy that covers the customer when it arrives, also where all that
 /// is remembered of them is from after it: what they did before can no longer be told.
 pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record, claim: &Claim) -> bool {
+    if let Claim::Hold { .. } | Claim::Unhold { .. } = claim {
+        return hear_of_hold(circumstances, seen, record, claim);
+    }
     let Claim::Consent { name, given: false, .. } = claim else { return record.claims.merge(claim, circumstances.now) };
     let policies = circumstances.rules.policies.iter().enumerate();
     let asked = policies.filter(|(_, policy)| policy.consent.as_ref() == Some(name));
@@ -28,6 +31,16 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
         }
     }
     changed
+}
+
+/// What a hold that is lifted has deferred must be able to name it.
+fn hear_of_hold(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record, claim: &Claim) -> bool {
+    with_judgement(circumstances, seen, record, |judgement| {
+        judgement.note_stops();
+        let changed = judgement.record.claims.merge(claim, circumstances.now);
+        judgement.note_what_was_lifted();
+        changed
+    })
 }
 
 /// Whether the policy covers the customer now, or has been asked to end that and has not done so yet.

@@ -95,8 +95,20 @@ impl Judgement<'_> {
         }
     }
 
-    pub(super) fn is_free_of_floors(&self, policy: PolicyIndex, name: &str) -> bool {
-        self.category(name).is_some_and(|category| !self.floor_keeps(policy, category, View::on_request()))
+    /// Whether a policy keeps something of what was left for longer than its floors did.
+    pub(super) fn is_outlasted(&self, policy: PolicyIndex, left: &Left) -> bool {
+        let Some(target) = self.rules().target_by_key(&left.target) else { return false };
+        let lateness = self.policy(policy).lateness;
+        let is_kept_longer = |name: &String| {
+            let Some(category) = self.category(name) else { return false };
+            let floor_is_over = match self.floor(category) {
+                FloorStanding::Empty => true,
+                FloorStanding::Unknown => false,
+                FloorStanding::Until(deadline) => deadline + lateness < self.now(),
+            };
+            floor_is_over && self.keeper(policy, category, target, View::by_period()).is_some()
+        };
+        left.request.is_none() && left.categories.iter().any(is_kept_longer)
     }
 
     /// The latest deadline of the floors of the policy's categories that are over: what would be removed
@@ -195,10 +207,12 @@ impl Judgement<'_> {
     }
 
     /// The removing stage that a warning is of: the first after it that has something to see to.
-    fn removal_after(&self, policy: PolicyIndex, warning: usize) -> Option<Vec<Addressee>> {
+    fn removal_after(&self, policy: PolicyIndex, warning: usize, view: View) -> Option<Vec<Addressee>> {
         let stages = &self.policy(policy).stages;
         let removing = (warning + 1..stages.len()).filter(|&stage| stages[stage].action.removes());
-        removing.map(|stage| self.to_remove(policy, stage)).find(|to| !to.is_empty())
+        // A request takes no ground away from a warning that was given.
+        let only_left = view.answered.is_none() && self.is_withdrawn(policy);
+        removing.map(|stage| self.see_to(policy, stage, only_left)).find(|to| !to.is_empty())
     }
 
     /// What the removal after a warning would name now, at any of its targets; `None`: nothing follows.
@@ -208,7 +222,7 @@ impl Judgement<'_> {
 
     /// What the removal after a warning would name at any of its targets, and what all of them keep.
     pub(super) fn part_for_warning(&self, policy: PolicyIndex, warning: usize, view: View) -> Option<Parted> {
-        let to = self.removal_after(policy, warning)?;
+        let to = self.removal_after(policy, warning, view)?;
         let parts: Vec<Parted> = to.iter().map(|addressee| self.part_for(policy, addressee, None, view)).collect();
         let mut parted = Parted::default();
         for &category in &self.policy(policy).categories {

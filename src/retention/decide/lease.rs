@@ -5,7 +5,7 @@ use super::keepers::View;
 use super::standing::Addressee;
 use super::{Blocked, Judgement, Obstacle, Sending, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::command::{Cause, Kept, Next};
+use crate::retention::command::{Cause, Next};
 use crate::retention::customer::{Course, Reply, Request, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
@@ -97,14 +97,13 @@ impl Judgement<'_> {
             let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);
             return same_next && sent.categories == parted.named && sent.kept == parted.kept;
         }
-        // Of what it kept then, another command may have named some since: that is seen to.
+        // Of what it kept then, another command may have named some since: that is not spoken of any more.
         let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });
         let left = self.left(policy, &Addressee { stage, target, left: true }, request);
         let is_left = |name: &String| left.is_some_and(|left| left.categories.contains(name));
         let spoken_of = |name: &String| sent.categories.contains(name) || is_left(name);
         let parted = self.part(policy, target, view, spoken_of);
-        let kept: Vec<&Kept> = sent.kept.iter().filter(|kept| is_left(&kept.category)).collect();
-        sent.categories == parted.named && kept.into_iter().eq(&parted.kept)
+        sent.categories == parted.named && sent.kept == parted.kept
     }
 
     /// What follows a warning, and when it can if the warning is given only now.

@@ -155,11 +155,12 @@ pub fn judge(
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };
+    judgement.note_stops();
     judgement.withdraw();
     judgement.repeat_recalls();
     judgement.renew_leases();
-    judgement.note_deferrals();
     judgement.send_what_is_due();
+    judgement.forget_deferrals();
     let wake = judgement.wake();
     record.courses.retain(|course| *course != Course::new(&course.policy));
     wake
@@ -185,21 +186,24 @@ pub fn prospects(
     record: &Record,
 ) -> Vec<Prospect> {
     let mut record = record.clone();
+    with_judgement(circumstances, seen, &mut record, |judgement| {
+        judgement.withdraw();
+        judgement.prospects(policy)
+    })
+}
+
+/// Looks at a customer as a judgement does, and decides nothing: who they are only matters to the identity
+/// of what is sent.
+fn with_judgement<T>(
+    circumstances: Circumstances<'_>,
+    seen: &[LastSeen],
+    record: &mut Record,
+    look: impl FnOnce(&mut Judgement<'_>) -> T,
+) -> T {
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
-    let (record, out) = (&mut record, &mut Vec::new());
-    // Who the customer is only matters to the identity of what is sent.
-    let mut judgement = Judgement { circumstances, customer: "", seen, grounds, floors, record, out };
-    judgement.withdraw();
-    let prospect = |candidate: &Candidate| {
-        let (cause, since) = match candidate.ground {
-            Ground::Period(start) => (Cause::Period, judgement.since(start)),
-            Ground::Request(request) => (request.cause, Judgement::request_since(request)),
-        };
-        let held_by = judgement.deferring_hold(candidate).map(|stop| stop.id);
-        Prospect { due: judgement.due(candidate), cause, action: candidate.action, since, held_by }
-    };
-    judgement.candidates(policy).iter().map(prospect).collect()
+    let mut out = Vec::new();
+    look(&mut Judgement { circumstances, customer: "", seen, grounds, floors, record, out: &mut out })
 }
 
 /// One customer under judgement.
@@ -257,6 +261,8 @@ impl<'a> Judgement<'a> {
         // Each pass sends at least one command that is then no longer due, so this ends.
         while let Some(candidate) = self.next_to_send(window_is_open) {
             self.send(&candidate);
+            // It may have removed what a warning is about.
+            self.withdraw();
         }
     }
 
@@ -295,6 +301,18 @@ impl<'a> Judgement<'a> {
             Ground::Request(request) => Some(self.asked_at(candidate.policy, request)),
         };
         Due { policy: candidate.policy, deadline: candidate.deadline, ready: candidate.ready, asked }
+    }
+
+    fn prospects(&self, policy: PolicyIndex) -> Vec<Prospect> {
+        let prospect = |candidate: &Candidate| {
+            let (cause, since) = match candidate.ground {
+                Ground::Period(start) => (Cause::Period, self.since(start)),
+                Ground::Request(request) => (request.cause, Judgement::request_since(request)),
+            };
+            let held_by = self.deferring_hold(candidate).map(|stop| stop.id);
+            Prospect { due: self.due(candidate), cause, action: candidate.action, since, held_by }
+        };
+        self.candidates(policy).iter().map(prospect).collect()
     }
 
     fn wake(&mut self) -> Wake {

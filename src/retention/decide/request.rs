@@ -23,18 +23,6 @@ impl Judgement<'_> {
         self.withdrawn_at(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
     }
 
-    /// Whether consent was given again on the very day of the withdrawal that was served: that withdrawal
-    /// covers only what came before it.
-    pub(super) fn is_consented_anew(&self, policy: PolicyIndex, served: Timestamp) -> bool {
-        let claims = &self.record.claims;
-        let is_of_that_day = |at: Option<Timestamp>| at.is_some_and(|at| self.at_resolution(at) == served);
-        let consent = self.policy(policy).consent.as_ref().and_then(|name| claims.consent(name));
-        let given_again = |consent: &Consent| {
-            is_of_that_day(consent.withdrawn) && is_of_that_day(consent.given) && consent.withdrawn_last().is_none()
-        };
-        consent.is_some_and(given_again) && !is_of_that_day(claims.erasure)
-    }
-
     fn at_resolution(&self, at: Timestamp) -> Timestamp {
         self.circumstances.almanac.at_resolution(self.rules().resolution, at)
     }
@@ -52,6 +40,19 @@ impl Judgement<'_> {
         let covered = self.course(policy)?.withdrawn == Some(at);
         let asks = covered && self.is_unserved(policy, at) && !self.was_removed_before(policy, at);
         asks.then_some(Request { cause: Cause::Withdrawn, at })
+    }
+
+    /// Whether a withdrawal has been followed by consent given again.
+    pub(super) fn is_taken_back(&self, policy: PolicyIndex, request: Request) -> bool {
+        request.cause == Cause::Withdrawn && self.withdrawn_at(policy).is_none_or(|at| at < request.at)
+    }
+
+    /// Whether consent was given again on the very day of the withdrawal that was served last.
+    pub(super) fn given_again_that_day(&self, policy: PolicyIndex, served: Timestamp) -> bool {
+        let consent = self.policy(policy).consent.as_ref().and_then(|name| self.record.claims.consent(name));
+        let Some(consent) = consent.filter(|consent| consent.withdrawn_last().is_none()) else { return false };
+        let is_served = |at: Option<Timestamp>| at.map(|at| self.at_resolution(at)) == Some(served);
+        !is_served(self.record.claims.erasure) && is_served(consent.withdrawn) && is_served(consent.given)
     }
 
     fn is_unserved(&self, policy: PolicyIndex, at: Timestamp) -> bool {

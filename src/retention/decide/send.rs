@@ -37,8 +37,6 @@ impl Judgement<'_> {
             // What covers more is spent with it.
             Ground::Request(request) => course.served = course.served.max(Some(request.at)),
         }
-        course.deferred_by = None;
-        self.note_deferral(policy);
     }
 
     /// Warnings that have been followed by a later stage, or by a request, are no longer taken back.
@@ -156,7 +154,7 @@ impl Judgement<'_> {
         });
         if !categories.is_empty() {
             let (target, stage) = (sent.target.clone(), sent.stage);
-            course.left.push(Left { target, stage, categories, request, again: false });
+            course.left.push(Left { target, stage, categories, request, again: false, outlasted: false });
         }
     }
 

@@ -244,8 +244,13 @@ impl<'a> Judgement<'a> {
 
     fn unserved_start(&self, policy: PolicyIndex) -> Option<Start> {
         let start = self.ground(policy)?;
-        let served = self.course(policy).and_then(|course| course.served);
-        served.is_none_or(|served| start.at > served).then_some(start)
+        match self.course(policy).and_then(|course| course.served) {
+            Some(served) if start.at == served && self.given_again_that_day(policy, served) => {
+                Some(Start { at: served, kind: StartKind::Consent })
+            }
+            Some(served) if start.at <= served => None,
+            _ => Some(start),
+        }
     }
 
     pub(super) fn course(&self, policy: PolicyIndex) -> Option<&Course> {
@@ -327,7 +332,11 @@ impl<'a> Judgement<'a> {
     /// Where a removing stage was not sent, or, once nothing of the policy is to come, left something that
     /// nothing keeps any more.
     pub(super) fn to_remove(&self, policy: PolicyIndex, stage: usize) -> Vec<Addressee> {
-        let only_left = self.is_withdrawn(policy);
+        self.see_to(policy, stage, self.is_withdrawn(policy))
+    }
+
+    /// The same; `only_left`: nothing is due but what was left.
+    pub(super) fn see_to(&self, policy: PolicyIndex, stage: usize, only_left: bool) -> Vec<Addressee> {
         let missing = if only_left { Vec::new() } else { self.targets_missing(policy, stage) };
         let addressee = |target: TargetIndex| {
             let left = Addressee { stage, target, left: true };

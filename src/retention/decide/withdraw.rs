@@ -28,11 +28,18 @@ impl Judgement<'_> {
         let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
         let Some(start) = self.start(policy) else { return };
         // Whatever was left on a request is covered by the period that runs again.
-        let is_past = |left: &Left| !left.again && left.request.is_some_and(|request| request.at < start.at);
-        let has_returned = course.left.iter().any(is_past);
+        let is_over = |request: Request| request.at < start.at || self.is_taken_back(policy, request);
+        let past: Vec<bool> = course.left.iter().map(|left| !left.again && left.request.is_some_and(is_over)).collect();
+        let has_returned = past.contains(&true);
         let came_later = course.since.is_some_and(|since| start.at > since);
+        if has_returned {
+            let course = &mut self.record.courses[place];
+            let mut past = past.into_iter();
+            course.left.retain(|_| !past.next().unwrap_or(false));
+            course.deferral = None;
+        }
         if came_later {
-            let standing = places_to_recall(course, |sent| sent.cause == Cause::Period);
+            let standing = places_to_recall(&self.record.courses[place], |sent| sent.cause == Cause::Period);
             self.recall(place, &standing);
         }
         let course = &mut self.record.courses[place];
@@ -41,11 +48,7 @@ impl Judgement<'_> {
             course.sent.retain(waits);
             course.left.retain(|left| left.request.is_some());
             course.since = None;
-            course.deferred_by = None;
-        }
-        if has_returned {
-            course.left.retain(|left| !is_past(left));
-            course.deferred_by = None;
+            course.deferral = None;
         }
         course.round += u32::from(came_later || has_returned);
     }
@@ -90,10 +93,10 @@ impl Judgement<'_> {
         !self.part(policy, target, view, |name| sent.categories.contains(name)).kept.is_empty()
     }
 
-    /// That another command has removed it first is no reason to take the warning back.
+    /// Or of something that is not to come any more, because another command has removed it.
     fn warns_of_something_kept(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
-        let parted = self.part_for_warning(policy, stage, View::again(false, sent.id));
-        parted.is_some_and(|parted| parted.kept.iter().any(|kept| sent.categories.contains(&kept.category)))
+        let parted = self.part_for_warning(policy, stage, View::again(false, sent.id)).unwrap_or_default();
+        parted.named.is_empty() || parted.kept.iter().any(|kept| sent.categories.contains(&kept.category))
     }
 
     /// What is recalled must be said again: all that the policy keeps there but for what its other commands
@@ -103,7 +106,7 @@ impl Judgement<'_> {
         let sent = &all[place];
         let Some(policy) = self.rules().policy_by_key(policy).filter(|_| sent.stage.action.removes()) else { return };
         let stands = match sent.cause {
-            Cause::Withdrawn => self.withdrawn_at(policy) == Some(sent.since.at),
+            Cause::Withdrawn => self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at),
             Cause::Period | Cause::ErasureRequest => true,
         };
         if !stands {
@@ -126,8 +129,14 @@ impl Judgement<'_> {
         };
         let names = self.policy(policy).categories.iter().map(|&place| &self.rules().categories[usize::from(place)]);
         let categories: Vec<String> = names.filter(|name| is_open(name)).cloned().collect();
-        let new =
-            Left { target: sent.target.clone(), stage: sent.stage, categories, request, again: others.is_empty() };
+        let new = Left {
+            target: sent.target.clone(),
+            stage: sent.stage,
+            categories,
+            request,
+            again: others.is_empty(),
+            outlasted: false,
+        };
         let lefts = &mut self.record.courses[course].left;
         lefts.retain(|left| !(left.target == new.target && left.stage == new.stage && left.request == new.request));
         lefts.push(new);
@@ -148,8 +157,8 @@ impl Judgement<'_> {
         self.send_recalls(first_new);
     }
 
-    /// Sends the next attempt of every recall from `first` on. One to a target that doesn't acknowledge
-    /// counts as answered; one to a target that has left the configuration waits for it to return.
+    /// Sends the next attempt of every recall from `first` on. One of what is done already, or to a target
+    /// that doesn't acknowledge, counts as answered; one to a target that has left the configuration waits for it to return.
     fn send_recalls(&mut self, first: usize) {
         let mut place = first;
         while place < self.record.recalls.len() {
@@ -162,8 +171,9 @@ impl Judgement<'_> {
             recalled.attempt += 1;
             recalled.sent_at = now;
             let command = recall_command(recalled, target);
+            let is_done = matches!(recalled.command.reply, Reply::Done { .. });
             self.out.push(command);
-            if self.rules().target(target).acknowledge_within.is_some() {
+            if !is_done && self.rules().target(target).acknowledge_within.is_some() {
                 place += 1;
             } else {
                 self.record.recalls.remove(place);

@@ -88,7 +88,7 @@ impl Shard {
         if !self.forgotten.is_empty() {
             let farewell = self.forgotten.get(self.config.evidence.pseudonyms.of(customer));
             let mut record = Record::default();
-            farewell.into_iter().for_each(|farewell| farewell.stand(&mut record));
+            farewell.into_iter().for_each(|farewell| farewell.stand(&self.config.rules, &mut record));
             if !record.is_empty() {
                 self.counts.add(&self.config.rules, &vec![LastSeen::NEVER; self.tags.len()], Some(&record));
                 self.keep_record(slot, &record);
