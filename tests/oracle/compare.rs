@@ -116,11 +116,11 @@ fn difference_of_identity<Id: Copy + Eq + std::hash::Hash + Debug>(
         if id != found.number || number != expected.number {
             return Some(format!("line {place} has another decision's id, or its attempts differ in theirs"));
         }
-        if expected.recalls.map(|recalled| ids[&recalled]) != found.recalls {
-            return Some(format!("line {place} does not name what it recalls: {:?}", found.recalls));
-        }
     }
-    None
+    let misnamed = expected.iter().zip(found).position(|(expected, found)| {
+        found.recalls != expected.recalls.and_then(|recalled| ids.get(&recalled).copied())
+    });
+    misnamed.map(|place| format!("line {place} does not name what it recalls: {:?}", found[place].recalls))
 }
 
 /// Line by line, by the longest common subsequence.

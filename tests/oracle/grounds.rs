@@ -1,9 +1,9 @@
 //! "Recall", "a command is a lease", and what deferred a command.
 
 use crate::keepers::Task;
-use crate::stages::Candidate;
-use crate::told::{AnswerResult, CATEGORIES};
-use crate::view::{Cause, Hold, Reply, Sent, View};
+use crate::sent::{Cause, Recall, Reply, Sent, Words};
+use crate::told::AnswerResult;
+use crate::view::View;
 
 impl View<'_> {
     /// "A command not yet acknowledged as done is recalled as soon as its ground is gone; a `warn` until the
@@ -55,9 +55,9 @@ impl View<'_> {
         later.map(|sent| sent.since).any(|request| request.at >= since.at && request != since)
     }
 
-    /// "Word for word": whether it would say the same if it were sent now. Of what a warning says of the
-    /// next stage, when that can be may differ.
-    pub fn would_say_the_same(self, place: usize) -> bool {
+    /// What a command would say if it were sent now and had not been before, if that is the same word for
+    /// word. Of what a warning says of the next stage, when that can be is a time and may differ.
+    pub fn said_again(self, place: usize) -> Option<Words> {
         let sent = &self.sent[place];
         let mut others = self.sent.to_vec();
         others.remove(place);
@@ -66,87 +66,29 @@ impl View<'_> {
         if let Some(last_active) = self.last_active(sent.policy, i64::MAX).filter(|_| sent.cause == Cause::Period) {
             task.since = last_active;
         }
-        let mut words = view.words(task, Some(sent.number));
-        words.next = words.next.map(|(command, _)| (command, sent.words.next.map_or(0, |(_, on)| on)));
-        words == sent.words
+        let words = view.words(task, Some(sent.number));
+        let without_times =
+            |words: &Words| Words { next: words.next.map(|(command, _)| (command, 0)), ..words.clone() };
+        (without_times(&words) == without_times(&sent.words)).then_some(words)
     }
 
     /// When a recall must be repeated: "each `acknowledge_within` until answered, or until the recalled
-    /// command is `done`".
+    /// command is `done`". A warning may have been done before it was recalled; that is no answer.
     pub fn recall_repeats(self, sent: &Sent) -> Option<i64> {
         let recall = sent.recall.as_ref()?;
         let within = self.configuration.acknowledge_within[sent.target]?;
-        let is_open = !self.is_done(sent) && !self.is_recall_done(recall.number);
-        is_open.then(|| recall.attempts[recall.attempts.len() - 1] + within)
+        (!self.is_recall_answered(sent, recall)).then(|| recall.attempts[recall.attempts.len() - 1] + within)
     }
 
-    pub fn is_recall_done(self, number: usize) -> bool {
-        self.answers(number).any(|(_, result, ..)| result == AnswerResult::Done)
-    }
-
-    /// What deferred a command that leaves now: the hold that was last in force while it was ready, or the
-    /// floor that ended last before what it kept could leave, whichever ended later.
-    pub fn deferred_by(self, candidate: &Candidate, task: Task, named: &[usize], looks: &[i64]) -> Option<String> {
-        let is_leftover = !self.todo(task).first && self.action_of_task(task).removes();
-        if task.cause != Cause::Period && !is_leftover {
-            return None; // Nothing defers the word of a request.
-        }
-        let freed: Vec<(usize, i64)> = match is_leftover {
-            true => named.iter().map(|&category| (category, self.free_since(task, category, looks))).collect(),
-            false => Vec::new(),
+    /// "A target that doesn't acknowledge counts as done when sent."
+    pub fn is_recall_answered(self, sent: &Sent, recall: &Recall) -> bool {
+        let done_after = |number: usize, instant: i64| {
+            self.answers(number).any(|(_, result, _, arrives)| result == AnswerResult::Done && arrives >= instant)
         };
-        let floors = freed.iter().filter(|(category, at)| self.floor_end(*category, task.policy) == Some(*at));
-        let floor = floors.map(|(category, at)| (*at, std::cmp::Reverse(CATEGORIES[*category]))).max();
-        // What a request leaves may have been left to a hold.
-        let ready = match task.cause {
-            Cause::Period => {
-                freed.iter().map(|(_, at)| *at).min().map_or(candidate.ready, |at| at.max(candidate.ready))
-            }
-            _ => candidate.ready,
-        };
-        let hold = self.last_hold(task.policy, ready, looks);
-        match (hold, floor) {
-            (Some((hold_end, id)), floor) if floor.is_none_or(|(floor_end, _)| floor_end < hold_end) => Some(id),
-            (_, Some((_, category))) => Some(format!("floor:{}", category.0)),
-            (_, None) => None,
-        }
-    }
-
-    fn action_of_task(self, task: Task) -> crate::told::Action {
-        self.policy(task.policy).stages[task.stage].action
-    }
-
-    /// Since when nothing but a hold has kept a category that was left.
-    fn free_since(self, task: Task, category: usize, looks: &[i64]) -> i64 {
-        let is_free = |&look: &i64| {
-            let then = self.after(look);
-            let by_floor = then.floor_end(category, task.policy).is_some_and(|end| look < end);
-            !by_floor && (task.cause != Cause::Period || then.keeper(task, category, None).is_none())
-        };
-        looks.iter().rev().copied().take_while(|look| is_free(look)).last().unwrap_or(self.now)
-    }
-
-    /// The hold that was last in force for a policy from `ready` on, and when that ended: "of several in
-    /// force at one time the one with the latest end, then the first by id".
-    fn last_hold(self, policy: usize, ready: i64, looks: &[i64]) -> Option<(i64, String)> {
-        if !self.has_heard_of_holds() {
-            return None;
-        }
-        let mut end = self.now;
-        for &look in looks.iter().rev().filter(|look| **look < self.now) {
-            let holds = self.after(look).holds(policy, None);
-            let latest = holds
-                .into_iter()
-                .max_by_key(|Hold { id, until }| (until.unwrap_or(i64::MAX), std::cmp::Reverse(id.clone())));
-            if let Some(hold) = latest {
-                return (end > ready).then_some((end, hold.id));
-            }
-            if look <= ready {
-                return None;
-            }
-            end = look;
-        }
-        None
+        let recalled = recall.attempts[0];
+        self.configuration.acknowledge_within[sent.target].is_none()
+            || done_after(recall.number, recalled)
+            || done_after(sent.number, recalled + 1)
     }
 }
 

@@ -1,7 +1,9 @@
 //! "The last purpose removes": what a command names, and what it leaves to whom.
 
+use crate::holds::Hold;
+use crate::sent::{Cause, Sent};
 use crate::told::CATEGORIES;
-use crate::view::{Cause, Hold, Sent, Since, View};
+use crate::view::{Since, View};
 
 /// One stage of one policy at one target, for one starting point or request.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +65,7 @@ impl<'a> View<'a> {
         later.any(|(_, sent)| sent.stage != task.stage || !of_course(sent))
     }
 
-    pub fn removals_at(self, target: usize) -> impl DoubleEndedIterator<Item = (usize, &'a Sent)> {
+    fn removals_at(self, target: usize) -> impl Iterator<Item = (usize, &'a Sent)> {
         self.standing().filter(move |(_, sent)| sent.target == target && self.action_of(sent).removes())
     }
 

@@ -2,13 +2,14 @@
 //! everything that was sent, and asks what must leave now.
 
 use crate::compare::{Decided, Line};
-use crate::days::CountedFrom;
+use crate::days::{Calendar, CountedFrom};
 use crate::grounds::task_of;
 use crate::keepers::Task;
+use crate::sent::{Cause, Recall, Sent, Words};
 use crate::stages::Candidate;
-use crate::told::{AnswerResult, Answering, Arrived, CATEGORIES, Case, Configuration, TARGETS, Told};
-use crate::view::{Cause, Memory, Recall, Sent, View, Words};
-use chrono::{Datelike, LocalResult, TimeZone};
+use crate::told::{AnswerResult, Answering, Arrived, CATEGORIES, Case, Configuration, TARGETS, Told, Window};
+use crate::view::{Memory, View};
+use chrono::{Datelike, LocalResult, NaiveDate, TimeZone};
 use std::collections::BTreeSet;
 
 /// At second resolution everything in this test happens at a multiple of this.
@@ -67,14 +68,7 @@ fn instants(case: &Case) -> BTreeSet<i64> {
     for date in days {
         let midnight = calendar.begin(date);
         let late = configuration.policies.iter().map(|policy| midnight + policy.lateness);
-        let opening = configuration.window.iter().flat_map(|window| {
-            let opening = configuration.zone.from_local_datetime(&date.and_time(window.from));
-            let from = match opening {
-                LocalResult::None => vec![midnight + 3 * 3600], // where this test's zones skip an hour
-                opening => vec![opening.earliest().unwrap().timestamp(), opening.latest().unwrap().timestamp()],
-            };
-            from.into_iter()
-        });
+        let opening = configuration.window.iter().flat_map(|window| openings(calendar, window, date));
         instants.extend([midnight].into_iter().chain(late).chain(opening).filter(|instant| *instant > first));
     }
     if configuration.by_second {
@@ -82,6 +76,20 @@ fn instants(case: &Case) -> BTreeSet<i64> {
         instants.extend((begin..case.until).step_by(usize::try_from(GRID).unwrap()).filter(|instant| *instant > first));
     }
     instants
+}
+
+/// When a window may open on a date: at its local time, which may come twice; where the clock skips it, as
+/// soon as it shows a later one.
+fn openings(calendar: &Calendar, window: &Window, date: NaiveDate) -> Vec<i64> {
+    let zone = calendar.zone;
+    let opening = match zone.from_local_datetime(&date.and_time(window.from)) {
+        LocalResult::None => {
+            let mut quarters = (0..96).map(|quarter| calendar.begin(date) + quarter * 900);
+            [quarters.find(|instant| zone.timestamp_opt(*instant, 0).unwrap().time() >= window.from), None]
+        }
+        some => [some.earliest(), some.latest()].map(|opening| opening.map(|opening| opening.timestamp())),
+    };
+    opening.into_iter().flatten().collect()
 }
 
 impl Configuration {
@@ -125,10 +133,13 @@ impl Oracle<'_> {
     fn look(&mut self) {
         let first_new = self.lines.len();
         self.recall_what_lost_its_ground();
-        self.send_again();
-        // Each command that is sent is no longer due.
+        self.repeat_recalls();
+        self.renew_leases();
+        // Each command that is sent is no longer due, and may leave a warning that was sent before without
+        // anything to warn of.
         while let Some(candidate) = self.next_to_send() {
             self.send(&candidate);
+            self.recall_what_lost_its_ground();
         }
         self.lines[first_new..].sort_by(|a, b| a.line.order().cmp(&b.line.order()));
         self.plan_answers(first_new);
@@ -137,16 +148,8 @@ impl Oracle<'_> {
 
     /// A recall may make a keeper of the policy whose command it is, and so take away the next ground.
     fn recall_what_lost_its_ground(&mut self) {
-        loop {
-            let view = self.view();
-            let lost = (0..self.sent.len()).find(|&place| {
-                let is_over = view.lease_end(place).is_some_and(|end| end <= self.now);
-                view.must_be_recalled(place) || (is_over && !view.would_say_the_same(place))
-            });
-            match lost {
-                None => return,
-                Some(place) => self.recall(place),
-            }
+        while let Some(place) = (0..self.sent.len()).find(|place| self.view().must_be_recalled(*place)) {
+            self.recall(place);
         }
     }
 
@@ -169,24 +172,35 @@ impl Oracle<'_> {
         self.write(decided);
     }
 
-    /// Recalls, and what is still due: word for word, but for the attempt and times, among them when a
-    /// warning says that the next stage can be. By period only inside the window.
-    fn send_again(&mut self) {
+    fn repeat_recalls(&mut self) {
         for place in 0..self.sent.len() {
-            let sent = &self.sent[place];
-            let by_request = sent.cause != Cause::Period;
-            if self.view().recall_repeats(sent).is_some_and(|at| at <= self.now) {
+            if self.view().recall_repeats(&self.sent[place]).is_some_and(|at| at <= self.now) {
                 self.sent[place].recall.as_mut().unwrap().attempts.push(self.now);
                 self.write_recall(place);
-            } else if self.view().lease_end(place).is_some_and(|end| end <= self.now)
-                && (by_request || self.configuration().is_in_window(self.now))
-            {
-                let task = task_of(sent);
-                let next = self.view().words(task, Some(sent.number)).next;
-                let now = self.now;
-                self.sent[place].attempts.push(now);
-                self.sent[place].words.next = next;
-                self.write_sent(place);
+            }
+        }
+    }
+
+    /// "When that has passed, `lapsed` judges again and sends what is still due, word for word; if more than
+    /// attempt and times would differ, recall and a new round"; by period only inside the window. All are
+    /// judged by what stood before any of them left.
+    fn renew_leases(&mut self) {
+        let view = self.view();
+        let is_over = |place: &usize| {
+            let by_request = self.sent[*place].cause != Cause::Period;
+            let may_leave = by_request || self.configuration().is_in_window(self.now);
+            may_leave && view.lease_end(*place).is_some_and(|end| end <= self.now)
+        };
+        let over = (0..self.sent.len()).filter(is_over);
+        let judged: Vec<(usize, Option<Words>)> = over.map(|place| (place, view.said_again(place))).collect();
+        for (place, words) in judged {
+            match words {
+                None => self.recall(place),
+                Some(words) => {
+                    self.sent[place].words = words;
+                    self.sent[place].attempts.push(self.now);
+                    self.write_sent(place);
+                }
             }
         }
     }
@@ -211,7 +225,7 @@ impl Oracle<'_> {
         let compose = |&(stage, target): &(usize, usize)| {
             let task = Task { policy, stage, target, cause, since };
             let words: Words = view.words(task, None);
-            let deferred_by = view.deferred_by(candidate, task, &words.categories, &self.looks);
+            let deferred_by = view.deferred_by(candidate.ready, task, &words.categories, &self.looks);
             (stage, target, words, deferred_by)
         };
         let composed: Vec<_> = candidate.to.iter().map(compose).collect();
@@ -320,7 +334,7 @@ impl Oracle<'_> {
             self.configuration().policies.iter().filter_map(|policy| policy.consent).collect();
         let stands_withdrawn = |consent: &'static str| {
             let withdrawn = view.withdrawals(consent).max()?;
-            view.given(consent).is_none_or(|given| given <= withdrawn).then_some((consent, withdrawn))
+            view.consent_given(consent).is_none_or(|given| given <= withdrawn).then_some((consent, withdrawn))
         };
         let withdrawn = consents.into_iter().filter_map(stands_withdrawn).collect();
         let suppress_before =
@@ -347,19 +361,16 @@ impl View<'_> {
     }
 
     fn is_answered(self, sent: &Sent) -> bool {
-        let recall_is_done = |recall: &Recall| self.is_recall_done(recall.number);
-        self.is_done(sent) || sent.recall.as_ref().is_some_and(recall_is_done)
+        sent.recall.as_ref().map_or_else(|| self.is_done(sent), |recall| self.is_recall_answered(sent, recall))
     }
 
-    /// Whether of some category the policy's last word at a target was that it is kept, and nobody has
-    /// removed it since.
+    /// Whether the policy's last command to some target has left something there that nobody has seen to since.
     fn left_something(self, policy: usize) -> bool {
         self.configuration.removing_targets(policy).into_iter().any(|(target, _)| {
-            self.policy(policy).categories.iter().any(|&category| {
-                let mut words = self.removals_at(target).map(|(_, sent)| sent);
-                let last = words.rfind(|sent| sent.names(category) || (sent.policy == policy && sent.keeps(category)));
-                last.is_some_and(|sent| sent.keeps(category))
-            })
+            let is_removal_there =
+                |sent: &&Sent| (sent.policy, sent.target) == (policy, target) && self.action_of(sent).removes();
+            let last = self.sent.iter().rfind(is_removal_there);
+            last.is_some_and(|sent| !self.todo(task_of(sent)).categories.is_empty())
         })
     }
 }

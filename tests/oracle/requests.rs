@@ -1,9 +1,10 @@
 //! "Requests are obeyed when read": erasure requests and withdrawn consent.
 
 use crate::keepers::Task;
+use crate::sent::Cause;
 use crate::stages::Candidate;
 use crate::told::{Arrived, Told};
-use crate::view::{Cause, Since, View};
+use crate::view::{Since, View};
 
 impl View<'_> {
     /// What of a policy leaves now on request: the word of a request that is not served, or of the last one
@@ -100,7 +101,7 @@ impl View<'_> {
     pub fn is_given_again(self, policy: usize, obeyed: Since) -> bool {
         let Some(consent) = self.policy(policy).consent else { return false };
         let withdrawn = self.withdrawals(consent).filter(|at| self.at_resolution(*at) <= obeyed.at).max();
-        self.given(consent).is_some_and(|given| withdrawn.is_none_or(|withdrawn| given > withdrawn))
+        self.consent_given(consent).is_some_and(|given| withdrawn.is_none_or(|withdrawn| given > withdrawn))
     }
 
     /// Whether a request is still to be served, its day may not even have ended.

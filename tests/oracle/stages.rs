@@ -1,8 +1,9 @@
 //! "Stages in order, with full notice": what of a policy leaves next by period, and from when on.
 
-use crate::keepers::{Parted, Task, Todo};
+use crate::keepers::{Parted, Task};
+use crate::sent::{Cause, Reply, Sent, Words};
 use crate::told::{Action, Stage};
-use crate::view::{Cause, Reply, Sent, Since, View, Words};
+use crate::view::{Since, View};
 
 /// One command to some targets that leaves as soon as it may.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl<'a> View<'a> {
             let missing = self.targets_not_warned(course, place);
             if missing.is_empty() {
                 // "An unanswered or failed warning holds the next stage."
-                self.warned(course, place)?;
+                self.given(course, place)?;
             } else if self.warned_of(course, place).is_some_and(|(_, parted)| !parted.named.is_empty()) {
                 return Some(self.candidate(course, place, missing));
             }
@@ -85,21 +86,19 @@ impl<'a> View<'a> {
         targets.filter(|&target| self.sent_for(course.task(stage, target)).next().is_none()).collect()
     }
 
-    /// What a removing stage has still to see to: all where it was not sent; what it left once nothing of the
-    /// policy itself is to come, for that keeps its categories until its last stage was sent.
-    fn open_tasks(self, course: Course, stage: usize) -> impl Iterator<Item = (Task, Todo)> {
-        let has_removed = self.has_removed(course.policy, course.since.at);
-        let tasks =
-            self.policy(course.policy).stages[stage].targets.iter().map(move |&target| course.task(stage, target));
-        let open = tasks.map(move |task| (task, self.todo(task)));
-        open.filter(move |(_, todo)| if todo.first { !course.only_left } else { has_removed })
-    }
-
-    /// Where a removing stage was not sent, or left something that nothing keeps any more.
+    /// Where a removing stage was not sent, or left something that nothing keeps any more. Not even the policy
+    /// itself, which keeps its categories until its last stage was sent.
     fn targets_to_remove_at(self, course: Course, stage: usize) -> Vec<usize> {
-        let is_due =
-            |(task, todo): &(Task, Todo)| todo.first || !self.part(*task, &todo.categories, None).named.is_empty();
-        self.open_tasks(course, stage).filter(is_due).map(|(task, _)| task.target).collect()
+        let has_removed = self.has_removed(course.policy, course.since.at);
+        let is_due = |target: &usize| {
+            let task = course.task(stage, *target);
+            let todo = self.todo(task);
+            match todo.first {
+                true => !course.only_left,
+                false => has_removed && !self.part(task, &todo.categories, None).named.is_empty(),
+            }
+        };
+        self.policy(course.policy).stages[stage].targets.iter().copied().filter(is_due).collect()
     }
 
     /// The stage that a warning is of, and what it would name now over all its targets. A category that it
@@ -126,31 +125,32 @@ impl<'a> View<'a> {
         Some((stage, together))
     }
 
-    /// When a warning was given: "acknowledged `done` by every acknowledging target of that stage; for
-    /// others, sent; of several targets the latest".
-    fn warned(self, course: Course, warning: usize) -> Option<i64> {
+    /// When a warning was given, and when that was known: "acknowledged `done` by every acknowledging target of
+    /// that stage; for others, sent; of several targets the latest".
+    fn given(self, course: Course, warning: usize) -> Option<(i64, i64)> {
         let targets = &self.policy(course.policy).stages[warning].targets;
         let given = targets.iter().map(|&target| {
             let (_, sent) = self.sent_for(course.task(warning, target)).next()?;
             match self.reply(sent) {
-                Reply::Done(at) => Some(at),
+                Reply::Done(at) => Some((at, self.done_known(sent))),
                 _ => None,
             }
         });
-        given.collect::<Option<Vec<i64>>>()?.into_iter().max()
+        let given: Vec<(i64, i64)> = given.collect::<Option<_>>()?;
+        Some((given.iter().map(|(at, _)| *at).max()?, given.iter().map(|(_, known)| *known).max()?))
     }
 
     /// "The next stage waits for the whole notice": the end of the notice of the last warning given before
-    /// a stage, if that stage is the next after it.
+    /// a stage, if that stage is the next after it; not before it is known that it was given.
     fn notice_end(self, course: Course, stage: usize) -> Option<i64> {
         let is_warning = |earlier: &usize| self.policy(course.policy).stages[*earlier].action == Action::Warn;
         let mut warnings = (0..stage).rev().filter(is_warning);
-        let (warning, given) = warnings.find_map(|warning| Some((warning, self.warned(course, warning)?)))?;
+        let (warning, (given, known)) = warnings.find_map(|warning| Some((warning, self.given(course, warning)?)))?;
         let (first_warned, _) = self.sent_of_stage(course, warning).find(|(_, sent)| !self.is_recalled(sent))?;
         let another_was_next = (warning + 1..stage)
             .flat_map(|between| self.sent_of_stage(course, between))
             .any(|(place, _)| place > first_warned);
-        (!another_was_next).then(|| self.notice_from(course, warning, stage, given))
+        (!another_was_next).then(|| self.notice_from(course, warning, stage, given).max(known))
     }
 
     /// All that was sent for a stage, recalled or not.
@@ -204,23 +204,13 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Whether nothing has begun to keep a category that a warning names wherever it is still to be removed.
-    /// That another command has removed it first is no reason to take the warning back.
+    /// Whether a warning would still be of all that it names: nothing has begun to keep it, nor has another
+    /// command removed it.
     pub fn is_still_warned_of(self, warning: &Sent) -> bool {
         let Sent { policy, stage, since, .. } = *warning;
-        let course = Course { policy, since, only_left: self.start(policy).is_none() };
-        let stages = &self.policy(policy).stages;
-        let removing: Vec<usize> = (stage + 1..stages.len()).filter(|stage| stages[*stage].action.removes()).collect();
-        warning.words.categories.iter().all(|&category| {
-            let keepers = removing.iter().map(|&stage| self.keepers_where_open(course, stage, category));
-            let mut open = keepers.filter(|keepers| !keepers.is_empty());
-            open.next().is_none_or(|keepers| keepers.iter().any(Option::is_none))
-        })
-    }
-
-    /// The keeper, or none, at each target where a stage has still to see to a category.
-    fn keepers_where_open(self, course: Course, stage: usize, category: usize) -> Vec<Option<String>> {
-        let open = self.open_tasks(course, stage).filter(|(_, todo)| todo.categories.contains(&category));
-        open.map(|(task, _)| self.keeper(task, category, None)).collect()
+        // Neither a request nor a withdrawal takes a ground away.
+        let course = Course { policy, since, only_left: false };
+        let named = self.warned_of(course, stage).map_or(Vec::new(), |(_, parted)| parted.named);
+        warning.words.categories.iter().all(|category| named.contains(category))
     }
 }

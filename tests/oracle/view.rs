@@ -2,7 +2,8 @@
 //! one question to the next; each looks through both lists again (sections 4 and 5 of the design).
 
 use crate::days::Calendar;
-use crate::told::{AnswerResult, Arrived, Configuration, KINDS, Policy, TARGETS, Told};
+use crate::sent::{Cause, Sent};
+use crate::told::{Arrived, Configuration, KINDS, Policy, Told};
 
 /// The starting point that a command rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,62 +13,6 @@ pub struct Since {
     pub at: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    Period,
-    Withdrawn,
-    ErasureRequest,
-}
-
-/// One command that was sent.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    pub number: usize,
-    pub policy: usize,
-    pub stage: usize,
-    pub target: usize,
-    pub cause: Cause,
-    pub since: Since,
-    pub deadline: i64,
-    pub words: Words,
-    pub deferred_by: Option<String>,
-    /// When each attempt left.
-    pub attempts: Vec<i64>,
-    /// Its recall, if it was recalled.
-    pub recall: Option<Recall>,
-}
-
-/// What a command says that may change while it is due.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    pub since_kind: &'static str,
-    pub categories: Vec<usize>,
-    /// Category and keeper.
-    pub kept: Vec<(usize, String)>,
-    /// What follows a warning, and the first instant at which it can.
-    pub next: Option<(&'static str, i64)>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Recall {
-    pub number: usize,
-    pub attempts: Vec<i64>,
-}
-
-impl Sent {
-    pub fn first_sent(&self) -> i64 {
-        self.attempts[0]
-    }
-
-    pub fn names(&self, category: usize) -> bool {
-        self.words.categories.contains(&category)
-    }
-
-    pub fn keeps(&self, category: usize) -> bool {
-        self.words.kept.iter().any(|(kept, _)| *kept == category)
-    }
-}
-
 /// What is left of a forgotten customer.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
@@ -75,23 +20,6 @@ pub struct Memory {
     pub suppress_before: Option<i64>,
     /// Consents that stood withdrawn, and since when.
     pub withdrawn: Vec<(&'static str, i64)>,
-}
-
-/// A target's answer, all its answers to one command merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    None,
-    /// The time that counts: not before the command was sent nor after its answer arrived.
-    Done(i64),
-    Retained(i64),
-    Failed,
-}
-
-/// A hold in force: its id, and when it ends, if it does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    pub id: String,
-    pub until: Option<i64>,
 }
 
 #[derive(Clone, Copy)]
@@ -136,7 +64,7 @@ impl<'a> View<'a> {
         if self.configuration.by_second { at } else { self.calendar.next_day(at) }
     }
 
-    fn told(self) -> impl Iterator<Item = &'a Told> {
+    pub fn told(self) -> impl Iterator<Item = &'a Told> {
         self.arrived.iter().map(|arrived| &arrived.what)
     }
 
@@ -150,7 +78,7 @@ impl<'a> View<'a> {
     }
 
     /// When consent was last given.
-    pub fn given(self, consent: &str) -> Option<i64> {
+    pub fn consent_given(self, consent: &str) -> Option<i64> {
         let times = self.told().filter_map(|told| match told {
             Told::Consent { name, given: true, at } if *name == consent => Some(*at),
             _ => None,
@@ -172,7 +100,7 @@ impl<'a> View<'a> {
     /// from the end of its local day".
     pub fn withdrawn(self, consent: &str) -> Option<i64> {
         let latest = self.withdrawals(consent).filter(|at| self.end(*at) <= self.now).max()?;
-        self.given(consent).is_none_or(|given| given <= latest).then_some(latest)
+        self.consent_given(consent).is_none_or(|given| given <= latest).then_some(latest)
     }
 
     /// When erasure was last asked for.
@@ -198,61 +126,6 @@ impl<'a> View<'a> {
         self.policy(policy).applies_to.iter().all(matches)
     }
 
-    /// Holds in force that a record placed: "latest event time; on a tie placed wins, then longest until,
-    /// then greater reason", and at last the one that concerns more policies.
-    fn placed_holds(self) -> Vec<(Hold, Option<&'a [String]>)> {
-        let mut ids: Vec<&str> = self.told().filter_map(|told| hold_id(told)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let last_word = |id: &str| {
-            let words = self.told().filter(|told| hold_id(told) == Some(id));
-            words.max_by_key(|told| match told {
-                Told::Hold { at, until, reason, policies, .. } => {
-                    let until = until.unwrap_or(i64::MAX);
-                    (*at, true, until, *reason, policies.is_none(), policies.clone())
-                }
-                other => (other.at(), false, 0, "", false, None),
-            })
-        };
-        let placed = ids.into_iter().filter_map(|id| match last_word(id)? {
-            Told::Hold { until, policies, .. } if until.is_none_or(|until| self.now < until) => {
-                Some((Hold { id: id.to_owned(), until: *until }, policies.as_deref()))
-            }
-            _ => None,
-        });
-        placed.collect()
-    }
-
-    /// "`retained` works as a hold of that policy till then", whatever becomes of the command it answers.
-    fn retained(self, policy: Option<usize>, except: Option<usize>) -> impl Iterator<Item = Hold> {
-        let concerned = self.sent.iter().filter(move |sent| policy.is_none_or(|policy| sent.policy == policy));
-        let others = concerned.filter(move |sent| Some(sent.number) != except);
-        others.filter_map(move |sent| match self.reply(sent) {
-            Reply::Retained(until) if self.now < until => {
-                Some(Hold { id: format!("retained:{}", TARGETS[sent.target]), until: Some(until) })
-            }
-            _ => None,
-        })
-    }
-
-    /// Holds in force for a policy; but for what the command with the number `except` was answered.
-    pub fn holds(self, policy: usize, except: Option<usize>) -> Vec<Hold> {
-        let key = &self.policy(policy).key;
-        let concerning = |policies: Option<&[String]>| policies.is_none_or(|policies| policies.contains(key));
-        let placed = self.placed_holds().into_iter().filter(|(_, policies)| concerning(*policies));
-        placed.map(|(hold, _)| hold).chain(self.retained(Some(policy), except)).collect()
-    }
-
-    pub fn is_held_at_all(self) -> bool {
-        !self.placed_holds().is_empty() || self.retained(None, None).next().is_some()
-    }
-
-    /// Whether anything was ever said that may hold something back.
-    pub fn has_heard_of_holds(self) -> bool {
-        self.told()
-            .any(|told| matches!(told, Told::Hold { .. } | Told::Answer { result: AnswerResult::Retained { .. }, .. }))
-    }
-
     /// A customer is known when anything was told of them.
     fn is_known(self) -> bool {
         self.told().any(|told| !matches!(told, Told::Answer { .. }))
@@ -271,7 +144,7 @@ impl<'a> View<'a> {
     pub fn last_active(self, policy: usize, up_to: i64) -> Option<Since> {
         let Policy { kinds, consent, known_since, .. } = self.policy(policy);
         let of_kinds = kinds.iter().map(|kind| (KINDS[*kind], self.last_seen(*kind)));
-        let given = consent.and_then(|name| self.given(name)).map(|at| self.at_resolution(at));
+        let given = consent.and_then(|name| self.consent_given(name)).map(|at| self.at_resolution(at));
         // On a tie the first of these is named.
         let all = of_kinds.chain([("consent", given), ("history", self.history(*known_since))]);
         let mut latest: Option<Since> = None;
@@ -307,60 +180,5 @@ impl<'a> View<'a> {
         let seen = floor.kinds.iter().filter_map(|kind| self.last_seen(*kind));
         let start = seen.chain(self.history(floor.known_since)).max()?;
         Some(self.calendar.deadline(floor.counted_from, floor.keep, start) + self.policy(policy).lateness)
-    }
-
-    /// What was sent and not recalled.
-    pub fn standing(self) -> impl DoubleEndedIterator<Item = (usize, &'a Sent)> {
-        self.sent.iter().enumerate().filter(move |(_, sent)| !self.is_recalled(sent))
-    }
-
-    pub fn is_recalled(self, sent: &Sent) -> bool {
-        let decided = |at: i64| at < self.now || (at == self.now && self.sees_decisions_of_now);
-        sent.recall.as_ref().is_some_and(|recall| decided(recall.attempts[0]))
-    }
-
-    /// The result of every answer to a decision, with its attempt, its time and its arrival.
-    pub fn answers(self, number: usize) -> impl Iterator<Item = (u32, AnswerResult, i64, i64)> {
-        self.arrived.iter().filter_map(move |arrived| match arrived.what {
-            Told::Answer { to, attempt, result, time } if to == number => {
-                Some((attempt, result, time, arrived.arrives))
-            }
-            _ => None,
-        })
-    }
-
-    /// "`done` absorbs; else the higher attempt; on a tie retained over failed." What doesn't acknowledge
-    /// has done it when it was sent. After its recall nothing but `done` is of interest.
-    pub fn reply(self, sent: &Sent) -> Reply {
-        if self.configuration.acknowledge_within[sent.target].is_none() {
-            return Reply::Done(sent.first_sent());
-        }
-        let answers = self.answers(sent.number);
-        let done = answers.filter(|(_, result, ..)| *result == AnswerResult::Done);
-        if let Some(earliest) = done.map(|(.., time, arrives)| time.min(arrives).max(sent.first_sent())).min() {
-            return Reply::Done(earliest);
-        }
-        let recalled = sent.recall.as_ref().map_or(i64::MAX, |recall| recall.attempts[0]);
-        let in_time = self.answers(sent.number).filter(|(.., arrives)| *arrives <= recalled);
-        let ranked = in_time.map(|(attempt, result, ..)| match result {
-            AnswerResult::Retained { until } => (attempt, true, until),
-            _ => (attempt, false, 0),
-        });
-        match ranked.max() {
-            None => Reply::None,
-            Some((_, true, until)) => Reply::Retained(until),
-            Some((_, false, _)) => Reply::Failed,
-        }
-    }
-
-    pub fn is_done(self, sent: &Sent) -> bool {
-        matches!(self.reply(sent), Reply::Done(_))
-    }
-}
-
-fn hold_id(told: &Told) -> Option<&'static str> {
-    match told {
-        Told::Hold { id, .. } | Told::Unhold { id, .. } => Some(*id),
-        _ => None,
     }
 }

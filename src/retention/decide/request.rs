@@ -8,7 +8,6 @@ use super::keepers::View;
 use super::standing::{Addressee, Candidate, Ground};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::claims::Consent;
 use crate::retention::command::{Cause, Since};
 use crate::retention::customer::Request;
 use crate::retention::policy::PolicyIndex;
