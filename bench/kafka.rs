@@ -142,7 +142,7 @@ fn service(
     let config = Arc::new(configuration(bootstrap, application, source)?);
     let clients = clients(bootstrap);
     let crm = format!("{application}.crm");
-    let needed = wanted(application, config.topics.partitions, 1, &[]);
+    let needed = wanted(application, config.topics.partitions, 1, 86_400_000, &[]);
     create(&clients, &look(&clients, &needed)?)?;
     create_plain(&clients, &[&crm], 1, 1)?;
     let metrics = Arc::new(Metrics::new());

@@ -144,6 +144,26 @@ fn a_date_begins_at_its_first_instant() {
     assert_eq!(last_second(date("2024-03-31"), zone("Europe/Amsterdam")), at("2024-03-31T23:59:59+02:00"));
 }
 
+#[test]
+fn a_period_is_written_as_iso_8601() {
+    for (text, written) in [
+        ("P1Y", "P1Y"),
+        ("P24M", "P2Y"),
+        ("P1Y6M", "P18M"),
+        ("P6W", "P42D"),
+        ("P1Y2W3D", "P1Y17D"),
+        ("P1000Y", "P1000Y"),
+        ("PT90M", "PT1H30M"),
+        ("PT0.5S", "PT1S"),
+        ("PT36H1S", "PT36H1S"),
+    ] {
+        assert_eq!(Period::parse(text).unwrap().to_string(), written);
+    }
+    for text in ["P1000Y1M", "P52000W1001D", "PT8784000H1S"] {
+        assert_eq!(Period::parse(text), Err(PeriodError::TooLong), "{text}");
+    }
+}
+
 /// The definition, word for word: walk second by second (here in steps that divide every offset change
 /// since 1973, then by seconds) over all that could be it.
 fn slow_first_instant_after(day: NaiveDate, zone: Tz) -> Timestamp {
@@ -184,6 +204,13 @@ proptest! {
         let (a, b) = (a.min(b), a.max(b));
         prop_assert!(period.deadline(Timestamp(a), zone) <= period.deadline(Timestamp(b), zone));
         prop_assert!(period.deadline(Timestamp(a), zone) > Timestamp(a));
+    }
+
+    #[test]
+    fn a_period_is_read_from_its_own_text(periodish in "P[0-9]{0,4}[YMWD]([0-9]{1,5}[MWD])?|PT[0-9]{1,6}[HMS]([0-9]{1,4}[MS])?") {
+        if let Ok(period) = Period::parse(&periodish) {
+            prop_assert_eq!(Period::parse(&period.to_string()), Ok(period), "{} as {}", periodish, period);
+        }
     }
 
     #[test]

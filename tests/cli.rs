@@ -75,6 +75,17 @@ fn extract_says_why() {
 }
 
 #[test]
+fn extract_shows_what_is_told_beyond_activity() {
+    let record = r#"{"topic":"crm.events","partition":0,"offset":0,"ts":1709210000123,"payload":{"event":"case_opened","customer_id":4711,"case":"c7","reason":"dispute","until":"2024-12-31"}}"#;
+    let output = lapsed(&["extract", "-c", CONFIG], record);
+    let expected = serde_json::json!([{
+        "customer": "4711", "hold": "c7", "until": "2024-12-31T23:00:00Z", "reason": "dispute", "policies": null,
+        "time": "2024-02-29T12:33:21Z"
+    }]);
+    assert_eq!(lines(&output)[0]["signals"], expected);
+}
+
+#[test]
 fn a_line_that_is_not_kcats_is_an_error_with_its_number() {
     for command in ["simulate", "extract"] {
         let output = lapsed(&[command, "-c", CONFIG], &format!("{RECORDS}not kcat\n"));

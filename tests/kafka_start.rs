@@ -99,7 +99,7 @@ impl Drop for Running {
 fn missing_topics_are_named_and_made() {
     let application = Application::new(&bootstrap());
     let refusal = application.refusal();
-    for name in ["signals", "state", "acks", "rejects"] {
+    for name in ["signals", "state", "audit", "acks", "rejects"] {
         let line = format!("topic {}.{name} is missing: make it with `lapsed topics --create`", application.name);
         assert!(refusal.contains(&line), "{refusal}");
     }
@@ -117,12 +117,15 @@ fn a_wrong_topic_is_refused_with_what_is_wrong() {
     let topic = |name: &str| format!("{}.{name}", application.name);
     create_topic_with(&bootstrap(), &topic("signals"), 3, &[("retention.ms", "1000")]);
     create_topic_with(&bootstrap(), &topic("state"), 4, &[("cleanup.policy", "delete")]);
+    create_topic_with(&bootstrap(), &topic("audit"), 1, &[]);
     let refusal = application.refusal();
     for fault in [
         "has 3 partitions, and topics.partitions is 4",
         "has message.timestamp.type=CreateTime, and needs LogAppendTime",
         "has retention.ms=1000, and needs -1",
         "has cleanup.policy=delete, and needs compact",
+        // A week, and evidence.keep is five years.
+        "has retention.ms=604800000, and needs at least 160704000000",
     ] {
         assert!(refusal.contains(fault), "{fault}\n{refusal}");
     }

@@ -21,7 +21,7 @@ pub struct CheckArgs {
     /// Fail on warnings, too
     #[arg(long)]
     deny_warnings: bool,
-    /// Resolve no secret: leave ${ENV} and file: below kafka and evidence as they are
+    /// Resolve no secret: leave ${ENV} and file: as they are below kafka, in evidence.key and in tokens
     #[arg(long)]
     no_environment: bool,
 }

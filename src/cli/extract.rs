@@ -4,6 +4,8 @@ use super::config_args::ConfigArgs;
 use super::records::{self, Payload, Record};
 use crate::config::Config;
 use crate::ingest::extract::{Extracted, Extractor, Outcome, Reason, RecordView};
+use crate::retention::calendar::Timestamp;
+use crate::retention::claims::Claim;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -97,17 +99,34 @@ fn describe(
         line["code"] = reason.name().into();
     }
     if outcome == Outcome::Signals {
-        let signals = extracted.activities().map(|activity| {
+        let activities = extracted.activities().map(|activity| {
             let kind = &config.rules.kinds[usize::from(activity.kind.0)].name;
             json!({
                 "customer": activity.customer, "activity": kind,
                 "time": activity.happened.to_utc_string(), "counts_as": activity.at.to_local_string(config.rules.zone)
             })
         });
-        line["signals"] = signals.collect();
+        line["signals"] = activities.chain(extracted.claims().map(describe_claim)).collect();
         if extracted.replaced {
             line["note"] = "a time lay more than five minutes after the record's timestamp, which replaces it".into();
         }
     }
     (name, line)
+}
+
+/// `until`: the first instant at which a hold no longer holds; null: it has no end.
+fn describe_claim((customer, claim): (&str, &Claim)) -> Value {
+    let (at, mut signal) = match claim {
+        Claim::Consent { name, given, at } => (at, json!({"consent": name, "given": given})),
+        Claim::Hold { id, at, until, reason, policies } => {
+            let until = until.map(Timestamp::to_utc_string);
+            (at, json!({"hold": id, "until": until, "reason": reason, "policies": policies}))
+        }
+        Claim::Unhold { id, at } => (at, json!({"unhold": id})),
+        Claim::Erasure { at } => (at, json!({"erasure": true})),
+        Claim::Attribute { name, value, at } => (at, json!({"attribute": name, "value": value})),
+    };
+    signal["customer"] = customer.into();
+    signal["time"] = at.to_utc_string().into();
+    signal
 }

@@ -4,10 +4,13 @@ mod check;
 mod config_args;
 mod demo;
 mod demo_kafka;
+mod due;
 mod extract;
+mod instruct;
 mod records;
 mod run;
 mod schema;
+mod shards;
 mod simulate;
 mod topics;
 
@@ -28,10 +31,13 @@ pub struct Arguments {
 enum Command {
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
+    Due(due::DueArgs),
     Extract(extract::ExtractArgs),
+    Release(instruct::ReleaseArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
+    Stop(instruct::StopArgs),
     Topics(topics::TopicsArgs),
 }
 
@@ -43,10 +49,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Due(args) => due::due(args),
         Command::Extract(args) => extract::extract(args),
+        Command::Release(args) => instruct::release(args),
         Command::Run(args) => run::run(args),
         Command::Schema(args) => schema::schema(args),
         Command::Simulate(args) => simulate::simulate(args),
+        Command::Stop(args) => instruct::stop(args),
         Command::Topics(args) => topics::topics(args),
     }
 }

@@ -27,6 +27,8 @@ enum Of {
     Command,
     /// A target's answer, on the application's acks topic
     Acknowledgement,
+    /// An entry of evidence, on the application's audit topic
+    Audit,
 }
 
 pub fn schema(args: SchemaArgs) -> anyhow::Result<ExitCode> {
@@ -34,6 +36,7 @@ pub fn schema(args: SchemaArgs) -> anyhow::Result<ExitCode> {
         Of::Config => crate::config::SCHEMA,
         Of::Command => crate::wire::command::SCHEMA,
         Of::Acknowledgement => crate::wire::acknowledgement::SCHEMA,
+        Of::Audit => crate::wire::audit::SCHEMA,
     };
     std::io::stdout().lock().write_all(schema.as_bytes())?;
     Ok(ExitCode::SUCCESS)

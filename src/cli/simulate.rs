@@ -177,7 +177,7 @@ impl<'c> Reader<'c> {
             told.rejects.push((record.line, format!("{} ({})", reason, reason.name())));
         }
         let signals = outcome == Outcome::Signals;
-        let happened = extracted.activities().map(|activity| activity.happened).max().filter(|_| signals);
+        let happened = extracted.latest.filter(|_| signals);
         if !matches!(outcome, Outcome::Rejected(_)) {
             self.remember_first(source, record, happened);
         }
@@ -186,6 +186,10 @@ impl<'c> Reader<'c> {
             for activity in extracted.activities() {
                 let customer = self.name(activity.customer);
                 told.arrivals.push((arrives, Arrival::Activity { customer, kind: activity.kind, at: activity.at }));
+            }
+            for (customer, claim) in extracted.claims() {
+                let customer = self.name(customer);
+                told.arrivals.push((arrives, Arrival::Claim { customer, claim: claim.clone() }));
             }
         }
         self.extracted = extracted;

@@ -1,7 +1,7 @@
 //! `lapsed topics`: each needed topic against what is there.
 
 use super::config_args::ConfigArgs;
-use crate::config::{Config, TopicPattern};
+use crate::config::{Config, TopicPattern, Topics};
 use crate::kafka::clients::Clients;
 use crate::kafka::topics::{Found, Owner, Wanted, create, look, wanted};
 use std::io::Write;
@@ -53,7 +53,9 @@ fn look_until_there(clients: &Clients, needed: &[Wanted]) -> anyhow::Result<Vec<
 /// The application's topics, its sources' and its targets'.
 pub fn needed(config: &Config) -> Vec<Wanted> {
     let targets: Vec<&str> = config.rules.targets.iter().map(|target| target.topic.as_str()).collect();
-    let mut needed = wanted(&config.application, config.topics.partitions, config.topics.replication_factor, &targets);
+    let Topics { partitions, replication_factor } = config.topics;
+    let evidence_ms = config.evidence.keep.longest().0.saturating_mul(1000);
+    let mut needed = wanted(&config.application, partitions, replication_factor, evidence_ms, &targets);
     let live = config.sources.iter().filter(|source| !source.retired);
     let names = live.flat_map(|source| &source.topics).filter_map(|pattern| match pattern {
         TopicPattern::Name(name) => Some(name),
@@ -62,7 +64,7 @@ pub fn needed(config: &Config) -> Vec<Wanted> {
     needed.extend(names.map(|name| Wanted {
         name: name.clone(),
         partitions: None,
-        replication_factor: config.topics.replication_factor,
+        replication_factor,
         settings: Vec::new(),
         owner: Owner::Source,
     }));

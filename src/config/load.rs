@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub enum Environment {
     /// Take them from this process's environment and files.
     Resolve,
-    /// The same, but for secrets, which stand below `kafka`, `evidence` and `http.tokens`: those are left as they are,
-    /// and a fixed evidence key serves.
+    /// The same, but for secrets, which stand below `kafka`, in `evidence.key` and in the `secret` of
+    /// `http.tokens`: those are left as they are, a fixed evidence key serves, and no token opens anything.
     Leave,
 }
 
@@ -159,7 +159,7 @@ fn merge(into: &mut Node, from: Node, path: &str, problems: &Problems) {
 }
 
 fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Problems) {
-    if environment == Environment::Leave && matches!(path, "kafka" | "evidence" | "http.tokens") {
+    if environment == Environment::Leave && is_secret(path) {
         return;
     }
     match &mut node.value {
@@ -186,6 +186,11 @@ fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Pro
         },
         Value::Broken => {}
     }
+}
+
+fn is_secret(path: &str) -> bool {
+    let is_token = || path.starts_with("http.tokens.") && path.ends_with(".secret");
+    matches!(path, "kafka" | "evidence.key") || is_token()
 }
 
 /// Whether a text stands for something in the environment or a file.

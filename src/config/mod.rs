@@ -6,6 +6,7 @@
 mod build;
 mod kafka;
 pub mod load;
+mod promise;
 mod reader;
 mod tree;
 
@@ -86,6 +87,34 @@ pub const OWN_TOPICS: [&str; 5] = ["acks", "audit", "rejects", "signals", "state
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     pub listen: std::net::SocketAddr,
+    /// Who may ask and order, by name.
+    pub tokens: BTreeMap<String, Token>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// `None`: secrets were not resolved, and nobody can show it.
+    pub secret: Option<Secret>,
+    pub may: May,
+}
+
+/// What must not be seen; `Debug` doesn't show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// What a token allows; each includes the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum May {
+    /// Ask about one customer.
+    LookUp,
+    /// Release, stop, accept, hold, erase.
+    Operate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +195,28 @@ pub const POINTER_EACH_MAX: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pointer(pub Vec<Step>);
 
+impl Pointer {
+    /// How many arrays it steps through.
+    pub fn arrays(&self) -> usize {
+        self.0.iter().filter(|step| **step == Step::Each).count()
+    }
+
+    /// Up to and with its `nth` step through an array, from 0.
+    pub fn through_array(&self, nth: usize) -> Option<&[Step]> {
+        let each = self.0.iter().enumerate().filter(|(_, step)| **step == Step::Each);
+        each.map(|(place, _)| &self.0[..=place]).nth(nth)
+    }
+
+    /// How many arrays both step through, from the first on.
+    pub fn arrays_shared(&self, other: &Pointer) -> usize {
+        let is_shared = |nth: &usize| {
+            let ours = self.through_array(*nth);
+            ours.is_some() && ours == other.through_array(*nth)
+        };
+        (0..).take_while(is_shared).count()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A member's name, or an array's index; `~0` and `~1` already undone.
@@ -245,6 +296,45 @@ pub enum Yield {
 pub enum Told {
     Literal(String),
     Field(Pointer),
+}
+
+/// The id of a hold and the value of an attribute may be this long, in bytes.
+pub const TOLD_BYTES_MAX: usize = 1024;
+/// So many characters of a hold's reason are kept.
+pub const REASON_CHARS_MAX: usize = 256;
+
+impl Yield {
+    /// The fields of a record that it reads.
+    pub fn fields(&self) -> Vec<&Pointer> {
+        let told: Vec<&Told> = match self {
+            Yield::Activity(_) | Yield::Erasure => Vec::new(),
+            Yield::Consent(told) | Yield::Attribute(told) => told.iter().map(|(_, told)| told).collect(),
+            Yield::Hold { id, reason, until, .. } => {
+                [Some(id), reason.as_ref(), until.as_ref()].into_iter().flatten().collect()
+            }
+            Yield::Unhold { id } => vec![id],
+        };
+        told.into_iter().filter_map(Told::field).collect()
+    }
+}
+
+/// Of the fields that a rule reads, the one that steps through most arrays other than the customer's: each
+/// of its elements is a signal.
+pub fn leading_field<'p>(fields: &[&'p Pointer], customer: &CustomerFrom) -> Option<&'p Pointer> {
+    let is_of_customer = |field: &Pointer| match customer {
+        CustomerFrom::Value(customer) => customer.arrays_shared(field) == field.arrays(),
+        CustomerFrom::Key | CustomerFrom::KeyPointer(_) | CustomerFrom::Header(_) => field.arrays() == 0,
+    };
+    fields.iter().copied().filter(|field| !is_of_customer(field)).max_by_key(|field| field.arrays())
+}
+
+impl Told {
+    fn field(&self) -> Option<&Pointer> {
+        match self {
+            Told::Field(pointer) => Some(pointer),
+            Told::Literal(_) => None,
+        }
+    }
 }
 
 /// What people read of a policy, and what decides nothing.

@@ -139,6 +139,11 @@ impl<'n> At<'n> {
         list.iter().enumerate().map(element).collect()
     }
 
+    /// The elements of a list about which everything has been said that is wrong with it.
+    pub fn elements_if_any(&self) -> Vec<At<'n>> {
+        self.elements(self.node.elements())
+    }
+
     pub fn text(&self) -> Option<&'n str> {
         let text = self.node.as_text();
         if text.is_none() {

@@ -4,18 +4,27 @@
 //! it yields signals, it is ignored (no rule applies), skipped (it names no customer) or rejected (it
 //! can't be understood). A rejected record yields nothing, also where some of it could be read.
 
-use crate::config::{Condition, Config, CustomerFrom, Pointer, Step, TimeFrom, Yield};
-use crate::ingest::json::{Document, EACH_MAX, Field, JsonError, Path, Plan, Value};
-use crate::ingest::time::{self, EventTime, FIRST_SECONDS, TimeError};
+use crate::config::{Condition, Config, CustomerFrom, Format, Pointer, TimeFrom};
+use crate::ingest::cloud_event::CloudEventPlan;
+use crate::ingest::json::{Document, Field, Path, Plan, Value};
+use crate::ingest::places::{Elements, Place, Placing, Spot};
+pub use crate::ingest::reason::Reason;
+use crate::ingest::time;
+use crate::ingest::yields::{Claiming, YieldPlan};
 use crate::retention::activity::KindIndex;
 use crate::retention::almanac::Almanac;
 use crate::retention::calendar::{Resolution, Seconds, Timestamp};
+use crate::retention::claims::Claim;
+use crate::wire::time::{EventTime, FIRST_SECONDS};
 use chrono_tz::Tz;
 
 /// A payload may be this large, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 8 << 20;
 /// A customer's id may be this long, in bytes.
 pub const CUSTOMER_BYTES_MAX: usize = 1024;
+/// A record's rules may be applied this often: where one steps through one array and the customer through
+/// another, their product is not bounded by the record's size.
+pub const APPLIED_MAX: usize = 100_000;
 /// How far a time may run ahead: an event's of its record, a record's of the clock.
 pub const AHEAD_MAX: Seconds = Seconds(300);
 
@@ -34,11 +43,19 @@ pub struct RecordView<'a> {
 pub trait Headers {
     /// `None`: there is none; `Some(None)`: its value is null.
     fn last(&self, name: &str) -> Option<Option<&[u8]>>;
+
+    /// The same, whether letters are upper or lower case.
+    fn last_ignoring_case(&self, name: &str) -> Option<Option<&[u8]>>;
 }
 
 impl Headers for Vec<(String, Option<Vec<u8>>)> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
         self.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_deref())
+    }
+
+    fn last_ignoring_case(&self, name: &str) -> Option<Option<&[u8]>> {
+        let same = |(header, _): &&(String, Option<Vec<u8>>)| header.eq_ignore_ascii_case(name);
+        self.iter().rev().find(same).map(|(_, value)| value.as_deref())
     }
 }
 
@@ -47,6 +64,10 @@ pub struct NoHeaders;
 
 impl Headers for NoHeaders {
     fn last(&self, _name: &str) -> Option<Option<&[u8]>> {
+        None
+    }
+
+    fn last_ignoring_case(&self, _name: &str) -> Option<Option<&[u8]>> {
         None
     }
 }
@@ -60,82 +81,20 @@ pub enum Outcome {
     Rejected(Reason),
 }
 
-/// Why a record was rejected; the metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-pub enum Reason {
-    #[error("the payload is larger than 8 MiB")]
-    TooLarge,
-    #[error("the payload is not JSON in UTF-8")]
-    NotJson,
-    #[error("the payload is nested too deeply")]
-    TooDeep,
-    #[error("an object in the payload has a member twice")]
-    DuplicateMember,
-    #[error("the key is not JSON in UTF-8")]
-    KeyNotJson,
-    #[error("there is no field where the customer should be")]
-    NoCustomer,
-    #[error("the customer is neither text nor an integer")]
-    CustomerType,
-    #[error("the customer is empty")]
-    CustomerEmpty,
-    #[error("the customer's id is longer than 1,024 bytes")]
-    CustomerTooLong,
-    #[error("the customer's id is not UTF-8 or contains a null character")]
-    CustomerBytes,
-    #[error("there is no field where the time should be, or it is null")]
-    NoTime,
-    #[error("the time is no RFC 3339 time, date or Unix time")]
-    TimeMalformed,
-    #[error("the time lies before 1973")]
-    TimeBefore1973,
-    #[error("the time lies after 2100")]
-    TimeAfter2100,
-    #[error("the record has no timestamp, or one before 1973")]
-    RecordTimestamp,
-    #[error("the record is stamped more than five minutes ahead of the clock")]
-    RecordAhead,
-    #[error("the record could not be decoded before it got here")]
-    Undecoded,
-    #[error("it is no acknowledgement")]
-    NoAcknowledgement,
-}
-
-impl Reason {
-    /// The metric's label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::TooLarge => "too_large",
-            Reason::NotJson => "not_json",
-            Reason::TooDeep => "too_deep",
-            Reason::DuplicateMember => "duplicate_member",
-            Reason::KeyNotJson => "key_not_json",
-            Reason::NoCustomer => "no_customer",
-            Reason::CustomerType => "customer_type",
-            Reason::CustomerEmpty => "customer_empty",
-            Reason::CustomerTooLong => "customer_too_long",
-            Reason::CustomerBytes => "customer_bytes",
-            Reason::NoTime => "no_time",
-            Reason::TimeMalformed => "time_malformed",
-            Reason::TimeBefore1973 => "time_before_1973",
-            Reason::TimeAfter2100 => "time_after_2100",
-            Reason::RecordTimestamp => "record_timestamp",
-            Reason::RecordAhead => "record_ahead",
-            Reason::Undecoded => "undecoded",
-            Reason::NoAcknowledgement => "no_acknowledgement",
-        }
-    }
-}
-
 /// What a record yields; used again for the next.
 #[derive(Debug, Default)]
 pub struct Extracted {
     customers: String,
     seen: Vec<Seen>,
+    claims: Vec<((usize, usize), Claim)>,
+    /// How often a rule was applied, to a customer and an element.
+    applied: usize,
     /// Rules that matched, in order; also where the record names no customer.
     pub matched: Vec<u16>,
     /// A time more than five minutes after the record's timestamp was replaced by that.
     pub replaced: bool,
+    /// The latest true time of any signal.
+    pub latest: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +105,7 @@ struct Seen {
     happened: Timestamp,
 }
 
-/// One signal of a record.
+/// An activity that a record tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Activity<'a> {
     pub customer: &'a str,
@@ -167,11 +126,23 @@ impl Extracted {
         })
     }
 
+    /// What is told beyond activity: the customer and the claim.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &Claim)> {
+        self.claims.iter().map(|((from, to), claim)| (&self.customers[*from..*to], claim))
+    }
+
+    fn signals(&self) -> usize {
+        self.seen.len() + self.claims.len()
+    }
+
     fn clear(&mut self) {
         self.customers.clear();
         self.seen.clear();
+        self.claims.clear();
+        self.applied = 0;
         self.matched.clear();
         self.replaced = false;
+        self.latest = None;
     }
 }
 
@@ -183,6 +154,8 @@ pub struct Extractor {
     payload: Document,
     key: Document,
     people: Vec<Person>,
+    /// Data that was wrapped in the payload.
+    unwrapped: Vec<u8>,
 }
 
 /// A customer of the record being read, and where in its arrays they stand.
@@ -194,6 +167,8 @@ struct Person {
 
 struct SourcePlan {
     payload: Plan,
+    /// `None`: the payload is JSON.
+    cloud_event: Option<CloudEventPlan>,
     key: Plan,
     customer: CustomerPlan,
     lowercase: bool,
@@ -202,22 +177,17 @@ struct SourcePlan {
 }
 
 enum CustomerPlan {
-    Value(Places),
+    Value(Customers),
     Key,
-    KeyPointer(Places),
+    KeyPointer(Customers),
     Header(String),
 }
 
-/// A pointer, and those that tell a missing field from an empty array.
-#[derive(Clone, Copy)]
-struct Places {
+/// The customer's pointer, and what tells a missing field from an empty array.
+struct Customers {
     field: Field,
-    /// How many arrays it steps through.
-    each: usize,
-    /// The pointer up to its last `*`: one value an element.
-    elements: Option<Field>,
-    /// The pointer up to its first `*`.
-    array: Option<Field>,
+    /// Each must have the field; `None`: it stands in no array.
+    elements: Option<Elements>,
 }
 
 struct RulePlan {
@@ -225,7 +195,9 @@ struct RulePlan {
     unless: Vec<ConditionPlan>,
     time: TimePlan,
     own_time: bool,
-    kind: KindIndex,
+    yields: YieldPlan,
+    /// Each is a signal.
+    elements: Option<Elements>,
 }
 
 struct ConditionPlan {
@@ -236,7 +208,7 @@ struct ConditionPlan {
 #[derive(Clone, Copy)]
 enum TimePlan {
     Record,
-    Value(Places),
+    Value(Place),
 }
 
 impl Extractor {
@@ -248,6 +220,7 @@ impl Extractor {
             payload: Document::default(),
             key: Document::default(),
             people: Vec::new(),
+            unwrapped: Vec::new(),
         }
     }
 
@@ -279,12 +252,10 @@ impl Extractor {
         now_ms: Option<i64>,
         out: &mut Extracted,
     ) -> Result<Outcome, Reason> {
-        let Some(payload) = record.payload else { return Ok(Outcome::Ignored) };
         let plan = &self.sources[source];
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(Reason::TooLarge);
+        if !plan.read(record, &mut self.payload, &mut self.unwrapped)? {
+            return Ok(Outcome::Ignored);
         }
-        self.payload.read(&plan.payload, payload).map_err(payload_reason)?;
         for (place, rule) in plan.rules.iter().enumerate() {
             if rule.matches(&self.payload) {
                 out.matched.push(u16::try_from(place).unwrap_or(u16::MAX));
@@ -299,28 +270,67 @@ impl Extractor {
             return Ok(Outcome::Skipped);
         }
         let stamp = record_time(record.timestamp_ms, now_ms)?;
-        for &place in &out.matched {
-            let rule = &plan.rules[usize::from(place)];
+        let reading = Reading {
+            zone: plan.zone,
+            document: &self.payload,
+            stamp,
+            resolution: self.resolution,
+            almanac: &self.almanac,
+        };
+        for matched in 0..out.matched.len() {
+            let rule = &plan.rules[usize::from(out.matched[matched])];
             for person in &self.people {
-                let Some(time) = rule.time(plan, &self.payload, person.path, stamp)? else { continue };
-                let mut happened = time.at;
-                if time.checked > stamp + AHEAD_MAX {
-                    happened = stamp;
-                    out.replaced = true;
-                }
-                let at = self.almanac.at_resolution(self.resolution, happened);
-                out.seen.push(Seen { customer: person.customer, kind: rule.kind, at, happened });
+                reading.apply(rule, person, out)?;
             }
         }
-        Ok(if out.seen.is_empty() { Outcome::Ignored } else { Outcome::Signals })
+        Ok(if out.signals() == 0 { Outcome::Ignored } else { Outcome::Signals })
     }
 }
 
-fn payload_reason(error: JsonError) -> Reason {
-    match error {
-        JsonError::Malformed => Reason::NotJson,
-        JsonError::TooDeep => Reason::TooDeep,
-        JsonError::DuplicateMember => Reason::DuplicateMember,
+/// A record being read, once it is known that it tells something.
+struct Reading<'r> {
+    document: &'r Document,
+    /// Of times that have none.
+    zone: Tz,
+    /// The record's own timestamp.
+    stamp: Timestamp,
+    resolution: Resolution,
+    almanac: &'r Almanac,
+}
+
+impl Reading<'_> {
+    fn apply(&self, rule: &RulePlan, person: &Person, out: &mut Extracted) -> Result<(), Reason> {
+        out.applied += rule.elements.as_ref().map_or(1, |elements| elements.count(self.document, person.path));
+        if out.applied > APPLIED_MAX {
+            return Err(Reason::TooManySignals);
+        }
+        match &rule.elements {
+            None => self.tell(rule, person.customer, Spot { person: person.path, element: None }, out),
+            Some(elements) => {
+                let mut spots = elements.spots(self.document, person.path);
+                spots.try_for_each(|spot| self.tell(rule, person.customer, spot, out))
+            }
+        }
+    }
+
+    fn tell(&self, rule: &RulePlan, customer: (usize, usize), spot: Spot, out: &mut Extracted) -> Result<(), Reason> {
+        let Some(time) = rule.time(self, spot)? else { return Ok(()) };
+        let is_ahead = time.checked > self.stamp + AHEAD_MAX;
+        let happened = if is_ahead { self.stamp } else { time.at };
+        let before = out.signals();
+        if let YieldPlan::Activity(kind) = rule.yields {
+            let at = self.almanac.at_resolution(self.resolution, happened);
+            out.seen.push(Seen { customer, kind, at, happened });
+        } else {
+            // Not rounded to the day: of two words of one day the later counts.
+            let from = Claiming { document: self.document, spot, zone: self.zone };
+            rule.yields.claims(&from, happened, |claim| out.claims.push((customer, claim)))?;
+        }
+        if out.signals() > before {
+            out.replaced |= is_ahead;
+            out.latest = out.latest.max(Some(happened));
+        }
+        Ok(())
     }
 }
 
@@ -340,13 +350,33 @@ impl SourcePlan {
     fn new(source: &crate::config::Source) -> SourcePlan {
         let (mut payload, mut key) = (Plan::new(), Plan::new());
         let customer = match &source.customer {
-            CustomerFrom::Value(pointer) => CustomerPlan::Value(Places::new(&mut payload, pointer)),
+            CustomerFrom::Value(pointer) => CustomerPlan::Value(Customers::new(&mut payload, pointer)),
             CustomerFrom::Key => CustomerPlan::Key,
-            CustomerFrom::KeyPointer(pointer) => CustomerPlan::KeyPointer(Places::new(&mut key, pointer)),
+            CustomerFrom::KeyPointer(pointer) => CustomerPlan::KeyPointer(Customers::new(&mut key, pointer)),
             CustomerFrom::Header(name) => CustomerPlan::Header(name.clone()),
         };
-        let rules = source.rules.iter().map(|rule| RulePlan::new(rule, &source.time, &mut payload)).collect();
-        SourcePlan { payload, key, customer, lowercase: source.lowercase, zone: source.zone, rules }
+        let rules = source.rules.iter().map(|rule| RulePlan::new(rule, source, &mut payload)).collect();
+        let cloud_event = match source.format {
+            Format::Json => None,
+            Format::CloudEvents => Some(CloudEventPlan::new(&mut payload)),
+        };
+        let (lowercase, zone) = (source.lowercase, source.zone);
+        SourcePlan { payload, cloud_event, key, customer, lowercase, zone, rules }
+    }
+
+    /// Reads what the record holds; `false`: it is a tombstone.
+    fn read(&self, record: RecordView<'_>, document: &mut Document, unwrapped: &mut Vec<u8>) -> Result<bool, Reason> {
+        if record.payload.is_some_and(|payload| payload.len() > PAYLOAD_BYTES_MAX) {
+            return Err(Reason::TooLarge);
+        }
+        match (&self.cloud_event, record.payload) {
+            (Some(cloud_event), _) => cloud_event.read(&self.payload, record, document, unwrapped),
+            (None, None) => Ok(false),
+            (None, Some(payload)) => {
+                document.read(&self.payload, payload)?;
+                Ok(true)
+            }
+        }
     }
 
     fn read_customers(
@@ -359,12 +389,12 @@ impl SourcePlan {
     ) -> Result<(), Reason> {
         let mut reader = CustomerReader { lowercase: self.lowercase, people, customers };
         match &self.customer {
-            CustomerPlan::Value(places) => reader.read_places(*places, payload),
+            CustomerPlan::Value(places) => reader.read_places(places, payload),
             CustomerPlan::Key => record.key.map_or(Ok(()), |key| reader.read_bytes(key)),
             CustomerPlan::KeyPointer(places) => {
                 let Some(bytes) = record.key else { return Ok(()) };
                 key.read(&self.key, bytes).map_err(|_| Reason::KeyNotJson)?;
-                reader.read_places(*places, key)
+                reader.read_places(places, key)
             }
             CustomerPlan::Header(name) => match record.headers.last(name) {
                 None => Err(Reason::NoCustomer),
@@ -375,14 +405,10 @@ impl SourcePlan {
     }
 }
 
-impl Places {
-    fn new(plan: &mut Plan, pointer: &Pointer) -> Places {
-        let is_each = |step: &Step| *step == Step::Each;
-        let mut up_to = |steps: Option<usize>| steps.map(|steps| plan.add(&Pointer(pointer.0[..steps].to_vec())));
-        let array = up_to(pointer.0.iter().position(is_each));
-        let elements = up_to(pointer.0.iter().rposition(is_each).map(|place| place + 1));
-        let each = pointer.0.iter().filter(|step| is_each(step)).count().min(EACH_MAX);
-        Places { field: plan.add(pointer), each, elements, array }
+impl Customers {
+    fn new(plan: &mut Plan, pointer: &Pointer) -> Customers {
+        let elements = (pointer.arrays() > 0).then(|| Elements::new(plan, pointer, 0));
+        Customers { field: plan.add(pointer), elements }
     }
 }
 
@@ -393,29 +419,29 @@ struct CustomerReader<'a> {
 }
 
 impl CustomerReader<'_> {
-    fn read_places(&mut self, places: Places, document: &Document) -> Result<(), Reason> {
+    fn read_places(&mut self, places: &Customers, document: &Document) -> Result<(), Reason> {
         let mut count = 0;
         for (path, value) in document.all(places.field) {
             count += 1;
             self.read_value(value, path)?;
         }
-        match (places.elements, places.array) {
-            // Every element must have the field; an empty array, or null instead of one, has nobody.
-            (Some(elements), Some(array)) if document.all(elements).count() == count => match document.first(array) {
-                Some(Value::Array | Value::Null) => Ok(()),
-                _ => Err(Reason::NoCustomer),
-            },
-            (None, _) if count > 0 => Ok(()),
-            _ => Err(Reason::NoCustomer),
-        }
+        let is_there = match &places.elements {
+            None => count > 0,
+            // An empty array, or null instead of one, has nobody.
+            Some(elements) => {
+                let outermost = Path::default();
+                elements.all(document, outermost).count() == count && !elements.are_missing(document, outermost)
+            }
+        };
+        if is_there { Ok(()) } else { Err(Reason::NoCustomer) }
     }
 
     fn read_value(&mut self, value: Value<'_>, path: Path) -> Result<(), Reason> {
         match value {
             Value::Null => Ok(()),
             Value::Text(text) => self.push(text, path),
-            Value::Number(digits) if is_integer(digits) => self.push(digits, path),
-            Value::Number(_) | Value::Bool(_) | Value::Array | Value::Object => Err(Reason::CustomerType),
+            Value::Number(_) => self.push(value.as_integer().ok_or(Reason::CustomerType)?, path),
+            Value::Bool(_) | Value::Array | Value::Object => Err(Reason::CustomerType),
         }
     }
 
@@ -449,12 +475,8 @@ impl CustomerReader<'_> {
     }
 }
 
-fn is_integer(number: &str) -> bool {
-    number.strip_prefix('-').unwrap_or(number).bytes().all(|b| b.is_ascii_digit())
-}
-
 impl RulePlan {
-    fn new(rule: &crate::config::Rule, source_time: &TimeFrom, plan: &mut Plan) -> RulePlan {
+    fn new(rule: &crate::config::Rule, source: &crate::config::Source, plan: &mut Plan) -> RulePlan {
         let mut conditions = |conditions: &[Condition]| {
             let compiled = conditions
                 .iter()
@@ -462,12 +484,23 @@ impl RulePlan {
             compiled.collect()
         };
         let (when, unless) = (conditions(&rule.when), conditions(&rule.unless));
-        let time = match rule.time.as_ref().unwrap_or(source_time) {
+        let mut placing = Placing::new(plan, &source.customer);
+        let mut fields = rule.yields.fields();
+        let time = match rule.time.as_ref().unwrap_or(&source.time) {
             TimeFrom::Record => TimePlan::Record,
-            TimeFrom::Value(pointer) => TimePlan::Value(Places::new(plan, pointer)),
+            TimeFrom::Value(pointer) => {
+                fields.push(pointer);
+                TimePlan::Value(placing.place(pointer))
+            }
         };
-        let Yield::Activity(kind) = rule.yields else { unreachable!() };
-        RulePlan { when, unless, time, own_time: rule.time.is_some(), kind }
+        RulePlan {
+            when,
+            unless,
+            time,
+            own_time: rule.time.is_some(),
+            elements: placing.elements(&fields),
+            yields: YieldPlan::new(&rule.yields, &mut placing, source.zone),
+        }
     }
 
     fn matches(&self, document: &Document) -> bool {
@@ -476,31 +509,16 @@ impl RulePlan {
     }
 
     /// `None`: the rule's own time is null, so the rule doesn't apply.
-    fn time(
-        &self,
-        source: &SourcePlan,
-        document: &Document,
-        path: Path,
-        stamp: Timestamp,
-    ) -> Result<Option<EventTime>, Reason> {
-        let places = match self.time {
-            TimePlan::Record => return Ok(Some(EventTime { at: stamp, checked: stamp })),
-            TimePlan::Value(places) => places,
+    fn time(&self, reading: &Reading<'_>, spot: Spot) -> Result<Option<EventTime>, Reason> {
+        let place = match self.time {
+            TimePlan::Record => return Ok(Some(EventTime { at: reading.stamp, checked: reading.stamp })),
+            TimePlan::Value(place) => place,
         };
-        let here = |(found, _): &(Path, Value<'_>)| found[..places.each] == path[..places.each];
-        match document.all(places.field).find(here).map(|(_, value)| value) {
+        match place.value(reading.document, spot) {
             Some(Value::Null) if self.own_time => Ok(None),
             None | Some(Value::Null) => Err(Reason::NoTime),
-            Some(value) => time::read(value, source.zone).map(Some).map_err(time_reason),
+            Some(value) => Ok(Some(time::read(value, reading.zone)?)),
         }
-    }
-}
-
-fn time_reason(error: TimeError) -> Reason {
-    match error {
-        TimeError::Malformed => Reason::TimeMalformed,
-        TimeError::BeforeFirst => Reason::TimeBefore1973,
-        TimeError::AfterLast => Reason::TimeAfter2100,
     }
 }
 

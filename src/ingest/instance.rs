@@ -10,13 +10,13 @@ use super::extract::{AHEAD_MAX, Extracted, Extractor, Outcome, Reason, RecordVie
 use super::facts::{Committed, Facts, FactsPlan, Look, Start};
 use super::lanes::Lanes;
 use super::partition::Partition;
-use super::time::FIRST_SECONDS;
 use super::topics;
 use crate::config::Config;
 use crate::retention::activity::LastSeen;
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::progress::{PartitionProgress, Progress, TopicPartitions};
 use crate::wire::partition::shard_of;
+use crate::wire::time::FIRST_SECONDS;
 use crate::wire::{acknowledgement, progress, signal};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -214,8 +214,8 @@ impl Instance {
         let Some(stamp) = timestamp_ms.filter(|stamp| is_plausible(*stamp, now_ms)) else { return };
         let (at, now) = (Timestamp::from_millis_floor(stamp), Timestamp::from_millis_floor(now_ms));
         if facts.is_unread() {
-            let happened = self.extracted.activities().map(|activity| activity.happened);
-            facts.first_record(plan, happened.fold(Timestamp::from_millis_ceil(stamp), Timestamp::max));
+            let happened = self.extracted.latest.unwrap_or(Timestamp::MIN);
+            facts.first_record(plan, happened.max(Timestamp::from_millis_ceil(stamp)));
         }
         for &rule in &self.extracted.matched {
             facts.matched(plan, usize::from(rule), at, now);
@@ -238,6 +238,15 @@ impl Instance {
             let shard = shard_of(activity.customer.as_bytes(), self.config.topics.partitions);
             self.lanes.produced(shard as usize);
             sink.signal(shard, activity.customer, &self.buffer);
+        }
+        // Claims are few, and none makes up for another.
+        for (customer, claim) in self.extracted.claims() {
+            counts.forwarded += 1;
+            self.buffer.clear();
+            signal::encode_claim(claim, &mut self.buffer);
+            let shard = shard_of(customer.as_bytes(), self.config.topics.partitions);
+            self.lanes.produced(shard as usize);
+            sink.signal(shard, customer, &self.buffer);
         }
     }
 

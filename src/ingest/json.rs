@@ -35,6 +35,11 @@ impl Plan {
         Plan { nodes: vec![Node::default()], fields: 0 }
     }
 
+    /// Names of the members of the document itself that are read, or read in.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.nodes[0].members.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Reads this pointer, too. One that is there already keeps its place.
     pub fn add(&mut self, pointer: &Pointer) -> Field {
         let mut node = 0;
@@ -94,6 +99,14 @@ impl<'a> Value<'a> {
     }
 }
 
+impl<'a> Value<'a> {
+    /// The digits of a whole number as it is written, without fraction and exponent.
+    pub fn as_integer(self) -> Option<&'a str> {
+        let Value::Number(text) = self else { return None };
+        text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit()).then_some(text)
+    }
+}
+
 /// Why bytes are no document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -108,7 +121,8 @@ pub enum JsonError {
 /// The values found in one document; its buffers are used again for the next.
 #[derive(Debug, Default)]
 pub struct Document {
-    found: Vec<Found>,
+    /// By field, each in the order of the document, which is that of paths.
+    found: Vec<Vec<Found>>,
     text: String,
     /// Names of the members of the objects being read, one object after the other.
     names: String,
@@ -118,7 +132,6 @@ pub struct Document {
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
-    field: Field,
     path: Path,
     kind: Kind,
 }
@@ -140,13 +153,37 @@ impl Document {
     /// Anything but one whole JSON document in UTF-8 that is at most 127 deep and whose objects have
     /// each member once.
     pub fn read(&mut self, plan: &Plan, bytes: &[u8]) -> Result<(), JsonError> {
-        self.found.clear();
+        self.clear(plan);
+        self.walk(plan, Some(0), bytes)
+    }
+
+    /// Forgets what was read, so that a document can be put together.
+    pub fn clear(&mut self, plan: &Plan) {
+        self.found.resize_with(usize::from(plan.fields), Vec::new);
+        self.found.iter_mut().for_each(Vec::clear);
         self.text.clear();
+    }
+
+    /// Adds a text that stands in no array.
+    pub fn put_text(&mut self, field: Field, text: &str) {
+        let range = self.keep(text);
+        self.push(field, Found { path: Path::default(), kind: Kind::Text(range.start, range.end) });
+    }
+
+    /// Adds `bytes` as the document's member of this name.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn read_member(&mut self, plan: &Plan, name: &str, bytes: &[u8]) -> Result<(), JsonError> {
+        self.walk(plan, plan.member(Some(0), name), bytes)
+    }
+
+    fn walk(&mut self, plan: &Plan, node: Option<usize>, bytes: &[u8]) -> Result<(), JsonError> {
         self.names.clear();
         self.name_ends.clear();
         self.duplicate = false;
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let walk = Walk { plan, node: Some(0), path: [0; EACH_MAX], each: 0, document: self };
+        let walk = Walk { plan, node, path: [0; EACH_MAX], each: 0, document: self };
         let outcome = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
         match outcome {
             Ok(()) => Ok(()),
@@ -163,8 +200,28 @@ impl Document {
 
     /// All values of a field, in the order of the document.
     pub fn all(&self, field: Field) -> impl Iterator<Item = (Path, Value<'_>)> {
-        let found = self.found.iter().filter(move |found| found.field == field);
-        found.map(|found| (found.path, self.value(found.kind)))
+        self.found[usize::from(field.0)].iter().map(|found| (found.path, self.value(found.kind)))
+    }
+
+    /// The values of a field that stand where `path` does in the first `arrays` arrays.
+    pub fn within(&self, field: Field, path: Path, arrays: usize) -> impl Iterator<Item = (Path, Value<'_>)> {
+        self.found_within(field, path, arrays).iter().map(|found| (found.path, self.value(found.kind)))
+    }
+
+    /// How many those are; to ask costs less than to look at them.
+    pub fn count_within(&self, field: Field, path: Path, arrays: usize) -> usize {
+        self.found_within(field, path, arrays).len()
+    }
+
+    fn found_within(&self, field: Field, path: Path, arrays: usize) -> &[Found] {
+        let found = &self.found[usize::from(field.0)];
+        let from = found.partition_point(|found| found.path[..arrays] < path[..arrays]);
+        let length = found[from..].partition_point(|found| found.path[..arrays] == path[..arrays]);
+        &found[from..from + length]
+    }
+
+    fn push(&mut self, field: Field, found: Found) {
+        self.found[usize::from(field.0)].push(found);
     }
 
     fn value(&self, kind: Kind) -> Value<'_> {
@@ -216,7 +273,7 @@ impl Walk<'_, '_> {
     fn found(self, kind: impl FnOnce(&mut Document) -> Kind) {
         if let Some(field) = self.node.and_then(|node| self.plan.nodes[node].field) {
             let kind = kind(self.document);
-            self.document.found.push(Found { field, path: self.path, kind });
+            self.document.push(field, Found { path: self.path, kind });
         }
     }
 

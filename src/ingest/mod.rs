@@ -1,6 +1,7 @@
 //! Records → signals and progress. Stateless, at-least-once, idempotent.
 //!
-//! * [`extract`]: a record → its signals, or why it has none; [`json`] and [`time`] read for it
+//! * [`extract`]: a record → its signals, or why it has none (a [`reason`]); [`json`], [`cloud_event`] and
+//!   [`time`] read for it, [`places`] finds what belongs together, [`yields`] makes claims of it
 //! * [`coalesce`]: what was forwarded already
 //! * [`instance`]: all of one instance, pure
 //! * [`partition`]: how far one partition has been read, and what that proves
@@ -11,6 +12,7 @@
 //! * [`topics`]: which topics are read
 
 pub mod clocks;
+pub mod cloud_event;
 pub mod coalesce;
 pub mod extract;
 pub mod facts;
@@ -21,7 +23,10 @@ pub mod json;
 pub mod lanes;
 pub mod note;
 pub mod partition;
+pub mod places;
+pub mod reason;
 pub mod status;
 pub mod time;
 pub mod topics;
 pub mod worker;
+pub mod yields;

@@ -1,7 +1,7 @@
 //! What ingest keeps beside a committed offset, in its metadata, so that no restart forgets it.
 
 use super::heard;
-use crate::config::Source;
+use crate::config::{Source, Yield};
 use crate::retention::calendar::Timestamp;
 use crate::retention::policy::Kind;
 use crate::retention::progress::{History, RuleFacts, SILENCES_MAX};
@@ -43,10 +43,13 @@ impl RuleTag {
     /// Of the rule at `place` of a source.
     pub fn of(source: &Source, place: usize, kinds: &[Kind]) -> RuleTag {
         let rule = &source.rules[place];
-        let crate::config::Yield::Activity(kind) = rule.yields else { unreachable!() };
-        let kind = &kinds[usize::from(kind.0)].name;
+        let yields = match &rule.yields {
+            Yield::Activity(kind) => kinds[usize::from(kind.0)].name.clone(),
+            claim => format!("{claim:?}"),
+        };
         let time = rule.time.as_ref().unwrap_or(&source.time);
-        let text = format!("{:?} {kind} {:?} {:?} {time:?}", source.customer, rule.when, rule.unless);
+        let (format, customer) = (source.format, &source.customer);
+        let text = format!("{format:?} {customer:?} {yields} {:?} {:?} {time:?}", rule.when, rule.unless);
         let digest = Sha256::digest(text.as_bytes());
         RuleTag(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
@@ -178,6 +181,42 @@ mod tests {
             }
         }
         assert_eq!(Note::decode(&note(40).encode()), Ok(note(40)));
+    }
+
+    #[test]
+    fn a_rule_that_yields_something_else_is_another_rule() {
+        use crate::config::{CustomerFrom, Format, Rule, TimeFrom, Told, Yield};
+        use crate::retention::activity::{KindIndex, KindTag};
+        let kinds = [Kind { name: "login".to_owned(), tag: KindTag::of("login") }];
+        let tag = |yields: Yield, format: Format| {
+            let source = Source {
+                key: "web".to_owned(),
+                format,
+                topics: Vec::new(),
+                customer: CustomerFrom::Key,
+                lowercase: false,
+                time: TimeFrom::Record,
+                zone: chrono_tz::Tz::UTC,
+                retired: false,
+                rules: vec![Rule { when: Vec::new(), unless: Vec::new(), time: None, yields }],
+                reading: 0,
+            };
+            RuleTag::of(&source, 0, &kinds).0
+        };
+        let id = |id: &str| Told::Literal(id.to_owned());
+        let mut tags = vec![
+            tag(Yield::Activity(KindIndex(0)), Format::Json),
+            tag(Yield::Activity(KindIndex(0)), Format::CloudEvents),
+            tag(Yield::Erasure, Format::Json),
+            tag(Yield::Unhold { id: id("a") }, Format::Json),
+            tag(Yield::Unhold { id: id("b") }, Format::Json),
+            tag(Yield::Attribute(vec![("login".to_owned(), id("a"))]), Format::Json),
+            tag(Yield::Consent(vec![("login".to_owned(), id("a"))]), Format::Json),
+        ];
+        let all = tags.len();
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), all);
     }
 
     #[test]

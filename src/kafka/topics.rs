@@ -67,8 +67,15 @@ impl Setting {
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The topics of an application, and those of its targets, which must be there.
-pub fn wanted(application: &str, partitions: u32, replication_factor: u16, targets: &[&str]) -> Vec<Wanted> {
+/// The topics of an application, and those of its targets, which must be there. Evidence is kept for at
+/// least `evidence_ms`.
+pub fn wanted(
+    application: &str,
+    partitions: u32,
+    replication_factor: u16,
+    evidence_ms: i64,
+    targets: &[&str],
+) -> Vec<Wanted> {
     let safety = || {
         let mut settings = Vec::new();
         if replication_factor >= 2 {
@@ -103,6 +110,15 @@ pub fn wanted(application: &str, partitions: u32, replication_factor: u16, targe
                 ("cleanup.policy", Setting::Exactly("compact")),
                 ("max.compaction.lag.ms", Setting::AtMost(7 * DAY_MS)),
                 ("segment.ms", Setting::AtMost(DAY_MS)),
+            ],
+        ),
+        ours(
+            "audit",
+            None,
+            vec![
+                ("cleanup.policy", Setting::Exactly("delete")),
+                ("retention.ms", Setting::AtLeast(evidence_ms)),
+                ("retention.bytes", Setting::Exactly("-1")),
             ],
         ),
         ours(
@@ -349,8 +365,8 @@ mod tests {
     #[test]
     fn replication_asks_for_what_makes_it_safe() {
         let names = |replication| {
-            let topics = wanted("a", 4, replication, &["crm", "crm"]);
-            assert_eq!(topics.len(), 5, "a target's topic stands once");
+            let topics = wanted("a", 4, replication, DAY_MS, &["crm", "crm"]);
+            assert_eq!(topics.len(), 6, "a target's topic stands once");
             topics[1].settings.iter().map(|(name, _)| *name).collect::<Vec<_>>()
         };
         assert!(!names(1).contains(&"min.insync.replicas"));
@@ -359,7 +375,7 @@ mod tests {
 
     #[test]
     fn every_fault_says_what_to_do() {
-        let topics = wanted("a", 4, 1, &[]);
+        let topics = wanted("a", 4, 1, DAY_MS, &[]);
         let settings = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
         let faults = faults(&topics[0], 3, Some(&settings));
         assert_eq!(faults.len(), 6, "{faults:?}");

@@ -153,6 +153,14 @@ impl Period {
         matches!(self, Period::Calendar { .. })
     }
 
+    /// No such period is longer: as if every month had 31 days.
+    pub fn longest(self) -> Seconds {
+        match self {
+            Period::Calendar { months, days } => Seconds((i64::from(months) * 31 + i64::from(days)) * 86_400),
+            Period::Exact { seconds } => Seconds(seconds),
+        }
+    }
+
     /// The first instant after the period, when it starts at `start`.
     ///
     /// Years and months are added first and clamped to the month's last day, then weeks and days.
@@ -164,6 +172,31 @@ impl Period {
                     .checked_add_months(Months::new(months))
                     .and_then(|date| date.checked_add_days(Days::new(u64::from(days))));
                 last.map_or(Timestamp::MAX, |last| first_instant_after(last, zone))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Period {
+    /// ISO 8601: `P2Y`, `P23M`, `P30D`, `PT1H30M`. [`Period::parse`] reads the same period from it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |f: &mut fmt::Formatter<'_>, value: i64, unit: char| match value {
+            0 => Ok(()),
+            value => write!(f, "{value}{unit}"),
+        };
+        f.write_str("P")?;
+        match *self {
+            Period::Calendar { months, days } => {
+                let (years, months) = if months.is_multiple_of(12) { (months / 12, 0) } else { (0, months) };
+                part(f, i64::from(years), 'Y')?;
+                part(f, i64::from(months), 'M')?;
+                part(f, i64::from(days), 'D')
+            }
+            Period::Exact { seconds } => {
+                f.write_str("T")?;
+                part(f, seconds / 3600, 'H')?;
+                part(f, seconds % 3600 / 60, 'M')?;
+                part(f, seconds % 60, 'S')
             }
         }
     }
@@ -333,6 +366,12 @@ impl Parts {
                 return Err(PeriodError::TooLong);
             }
             parts.clock_seconds_ceil += whole * factor + i64::from(fraction.bytes().any(|b| b != b'0'));
+        }
+        if parts.years * 12 + parts.months > YEARS_MAX * 12
+            || parts.weeks * 7 + parts.days > YEARS_MAX * 365
+            || parts.clock_seconds_ceil > i64::from(YEARS_MAX) * 366 * 86_400
+        {
+            return Err(PeriodError::TooLong);
         }
         let zero = parts.years + parts.months + parts.weeks + parts.days == 0 && parts.clock_seconds_ceil == 0;
         if zero { Err(PeriodError::Zero) } else { Ok(parts) }

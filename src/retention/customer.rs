@@ -86,6 +86,8 @@ pub struct Sent {
     /// When the latest attempt's lease ends; `None`: the target does not acknowledge.
     pub expires: Option<Timestamp>,
     pub reply: Reply,
+    /// Of a warning: the next stage, or a request, has been sent since; it is no longer taken back.
+    pub followed: bool,
 }
 
 /// What a target has answered to one command.
@@ -114,10 +116,11 @@ pub struct Left {
     /// Key of the target.
     pub target: String,
     pub stage: StageId,
+    /// May be none where the word must be given again.
     pub categories: Vec<String>,
     /// The request on which it was left; `None`: by period.
     pub request: Option<Request>,
-    /// The word of the request was recalled, so it must be given again, whatever keeps.
+    /// What was sent was recalled, so it must be said again, whatever keeps.
     pub again: bool,
 }
 

@@ -35,6 +35,14 @@ pub struct Metrics {
     pub due_unsent: IntGaugeVec,
     /// How long the oldest of them has been due: policy.
     pub oldest_due_age: IntGaugeVec,
+    /// 1 where nothing more leaves until a person releases it: policy.
+    pub brake_engaged: IntGaugeVec,
+    /// Due, and waiting for a person's release: policy.
+    pub waiting_for_release: IntGaugeVec,
+    /// Requests that wait because a policy isn't enforced: policy.
+    pub requests_withheld: IntGaugeVec,
+    /// How long the oldest request that waits has been due, for whatever it waits.
+    pub oldest_open_request: IntGaugeVec,
     /// 1 where progress counts: source.
     pub gate_open: IntGaugeVec,
     /// How far what is proven lies behind now: source.
@@ -47,6 +55,14 @@ pub struct Metrics {
     pub customers: IntGaugeVec,
     /// Customers with no activity that any policy counts.
     pub without_starting_point: IntGaugeVec,
+    /// Customers with starting points only in policies that don't apply to them.
+    pub uncovered: IntGaugeVec,
+    /// Customers held because there was no room for something that was told of them.
+    pub overflowed: IntGaugeVec,
+    /// Customers whose record is gone and whose keyed hash is kept.
+    pub forgotten: IntGaugeVec,
+    /// Signals that came too late about them.
+    pub signals_suppressed: IntCounter,
     /// When a policy is to be looked at again: policy.
     pub policy_review: IntGaugeVec,
     /// Whether the configuration on disk is the one in force.
@@ -110,6 +126,22 @@ impl Metrics {
                 "How long the oldest unsent command has been due",
                 &["policy"],
             ),
+            brake_engaged: gauges("lapsed_brake_engaged", "Whether a person must release the policy", &["policy"]),
+            waiting_for_release: gauges(
+                "lapsed_waiting_for_release",
+                "Customers due who wait for a person's release",
+                &["policy"],
+            ),
+            requests_withheld: gauges(
+                "lapsed_requests_withheld",
+                "Requests that wait because the policy is not enforced",
+                &["policy"],
+            ),
+            oldest_open_request: gauges(
+                "lapsed_oldest_open_request_seconds",
+                "How long the oldest request that waits has been due",
+                &[],
+            ),
             gate_open: gauges("lapsed_gate_open", "Whether a source's progress counts", &["source"]),
             gate_lag: gauges("lapsed_gate_lag_seconds", "How far what is proven lies behind", &["source"]),
             last_activity: gauges(
@@ -124,6 +156,18 @@ impl Metrics {
                 "Customers with no activity that any policy counts",
                 &[],
             ),
+            uncovered: gauges(
+                "lapsed_customers_uncovered",
+                "Customers with starting points only in policies that don't apply to them",
+                &[],
+            ),
+            overflowed: gauges(
+                "lapsed_customers_overflowed",
+                "Customers held because there was no room for a hold, consent or attribute",
+                &[],
+            ),
+            forgotten: gauges("lapsed_customers_forgotten", "Customers of whom a keyed hash is left", &[]),
+            signals_suppressed: counter("lapsed_signals_suppressed_total", "Late signals about forgotten customers"),
             policy_review: gauges(
                 "lapsed_policy_review_timestamp_seconds",
                 "When a policy is to be looked at again",

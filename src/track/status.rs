@@ -155,7 +155,9 @@ impl TrackStatus {
         metrics.restore_ratio.set(if total_sum == 0 { 1.0 } else { read_sum as f64 / total_sum as f64 });
         let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_lag];
         let more = [&metrics.unacknowledged, &metrics.customers, &metrics.without_starting_point];
-        gauges.into_iter().chain(more).for_each(prometheus::IntGaugeVec::reset);
+        let braking = [&metrics.brake_engaged, &metrics.waiting_for_release, &metrics.requests_withheld];
+        let rest = [&metrics.oldest_open_request, &metrics.uncovered, &metrics.overflowed, &metrics.forgotten];
+        gauges.into_iter().chain(more).chain(braking).chain(rest).for_each(prometheus::IntGaugeVec::reset);
         metrics.table_bytes.set(0);
         if running == shards.len() {
             let observed = locked(&self.observed);
@@ -203,8 +205,23 @@ impl Observed {
         let rules = &self.config.rules;
         metrics.table_bytes.add(whole(self.stats.memory_bytes));
         metrics.without_starting_point.with_label_values::<&str>(&[]).add(count(self.stats.without_starting_point));
+        for (gauge, number) in [
+            (&metrics.uncovered, self.stats.uncovered),
+            (&metrics.overflowed, self.stats.overflowed),
+            (&metrics.forgotten, self.stats.forgotten),
+        ] {
+            gauge.with_label_values::<&str>(&[]).add(count(number));
+        }
+        let oldest_request = metrics.oldest_open_request.with_label_values::<&str>(&[]);
         for (policy, stats) in rules.policies.iter().zip(&self.stats.policies) {
             let key = policy.key.as_str();
+            let engaged = metrics.brake_engaged.with_label_values(&[key]);
+            engaged.set(engaged.get().max(i64::from(stats.brake_engaged)));
+            metrics.waiting_for_release.with_label_values(&[key]).add(count(stats.waiting_for_release));
+            metrics.requests_withheld.with_label_values(&[key]).add(count(stats.withheld_requests));
+            if let (Some(now), Some(oldest)) = (self.now, stats.oldest_request) {
+                oldest_request.set(oldest_request.get().max((now - oldest).0));
+            }
             metrics.due_unsent.with_label_values(&[key]).add(count(stats.due_unsent));
             let age = metrics.oldest_due_age.with_label_values(&[key]);
             if let (Some(now), Some(oldest)) = (self.now, stats.oldest_due) {

@@ -429,7 +429,8 @@ impl TrackWorker {
                     tracing::warn!(partition, %refusal, "an instruction changes nothing here");
                 }
                 Applied::Instructed(Ok(())) => tracing::info!(partition, "an instruction is obeyed"),
-                Applied::Merged | Applied::Known | Applied::Progress | Applied::Suppressed => {}
+                Applied::Suppressed => metrics.signals_suppressed.inc(),
+                Applied::Merged | Applied::Known | Applied::Progress => {}
             }
         }
         metrics.signals_applied.inc_by(messages.len() as u64);

@@ -1,6 +1,6 @@
 //! A target's answer to a command: JSON on `<app>.acks`.
 
-use crate::retention::calendar::{Timestamp, last_second};
+use crate::retention::calendar::{Timestamp, first_instant_after};
 use crate::retention::customer::{AckResult, Acknowledgement};
 use chrono::{DateTime, NaiveDate};
 use chrono_tz::Tz;
@@ -40,8 +40,9 @@ struct Document {
     time: Option<String>,
 }
 
-/// Reads an acknowledgement and the customer it is about. Where it tells no time, `appended` counts; a
-/// bare date of `until` ends with its last second in `zone`.
+/// Reads an acknowledgement and the customer it is about. Where it tells no time, `appended` counts; what
+/// is retained until a bare date is so through that date's last second in `zone`, until an instant no longer
+/// at that instant.
 ///
 /// # Errors
 /// Whatever would be unsafe to guess; unknown members are ignored.
@@ -52,7 +53,7 @@ pub fn decode(bytes: &[u8], appended: Timestamp, zone: Tz) -> Result<(String, Ac
     }
     let customer = match document.customer {
         serde_json::Value::String(text) if !text.is_empty() && !text.contains('\0') && text.len() <= 1024 => text,
-        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::Number(number) if is_integer(&number.to_string()) => number.to_string(),
         _ => return Err(AcknowledgementError::Customer),
     };
     let result = match document.result.as_str() {
@@ -60,7 +61,7 @@ pub fn decode(bytes: &[u8], appended: Timestamp, zone: Tz) -> Result<(String, Ac
         "failed" => AckResult::Failed,
         "retained" => {
             let until = document.until.as_deref().ok_or(AcknowledgementError::RetainedWithoutEnd)?;
-            AckResult::Retained { until: instant_or_date(until, zone)? }
+            AckResult::Retained { until: end(until, zone)? }
         }
         _ => return Err(AcknowledgementError::Result(document.result)),
     };
@@ -75,11 +76,17 @@ fn instant(text: &str) -> Result<Timestamp, AcknowledgementError> {
     Ok(Timestamp::from_millis_ceil(time.timestamp_millis()))
 }
 
-fn instant_or_date(text: &str, zone: Tz) -> Result<Timestamp, AcknowledgementError> {
+/// The first instant after a bare date; an instant itself.
+fn end(text: &str, zone: Tz) -> Result<Timestamp, AcknowledgementError> {
     match text.parse::<NaiveDate>() {
-        Ok(date) => Ok(last_second(date, zone)),
+        Ok(date) => Ok(first_instant_after(date, zone)),
         Err(_) => instant(text),
     }
+}
+
+/// As it is written, without fraction and exponent.
+fn is_integer(number: &str) -> bool {
+    number.strip_prefix('-').unwrap_or(number).bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -100,7 +107,9 @@ mod tests {
         assert_eq!(ack.time.to_utc_string(), "2026-03-05T08:00:00Z");
         assert_eq!(read(r#""result":"failed","reason":"db down""#).unwrap().1.time, Timestamp(7));
         let retained = read(r#""result":"retained","until":"1970-01-01""#).unwrap().1.result;
-        assert_eq!(retained, AckResult::Retained { until: Timestamp(86_399) });
+        assert_eq!(retained, AckResult::Retained { until: Timestamp(86_400) });
+        let retained = read(r#""result":"retained","until":"1970-01-02T00:00:00+01:00""#).unwrap().1.result;
+        assert_eq!(retained, AckResult::Retained { until: Timestamp(82_800) });
     }
 
     #[test]
@@ -130,6 +139,8 @@ mod tests {
         for (member, value, good) in [
             ("more", r#""x""#, true),
             ("customer", "4711", true),
+            ("customer", "-4711", true),
+            ("customer", "4711.5", false),
             ("customer", r#""""#, false),
             ("customer", "null", false),
             ("attempt", "0", false),

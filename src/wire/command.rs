@@ -105,7 +105,7 @@ fn data<'a>(command: &'a Command, customer: &'a str, rules: &'a Rulebook) -> Dat
 }
 
 /// A local date; at second resolution the instant.
-fn day_or_instant(at: Timestamp, rules: &Rulebook) -> String {
+pub(super) fn day_or_instant(at: Timestamp, rules: &Rulebook) -> String {
     match rules.resolution {
         Resolution::Day => local_date(at, rules.zone).to_string(),
         Resolution::Second => at.to_local_string(rules.zone),

@@ -1,7 +1,8 @@
 //! Bytes ↔ types. Pure. Signals, progress and state are a compact versioned binary format of our own;
-//! commands and acknowledgements are JSON.
+//! commands, acknowledgements and evidence are JSON.
 
 pub mod acknowledgement;
+pub mod audit;
 pub mod bytes;
 pub mod command;
 pub mod instruction;
@@ -9,3 +10,4 @@ pub mod partition;
 pub mod progress;
 pub mod signal;
 pub mod state;
+pub mod time;

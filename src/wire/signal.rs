@@ -40,7 +40,7 @@ impl Signal {
         match self {
             Signal::Activity { kind, at } => encode_activity(*kind, *at, buffer),
             Signal::Acknowledgement(acknowledgement) => encode_acknowledgement(acknowledgement, buffer),
-            Signal::Claim(claim) => encode_claim(claim, &mut Writer(buffer)),
+            Signal::Claim(claim) => encode_claim(claim, buffer),
         }
     }
 
@@ -66,7 +66,9 @@ impl Signal {
     }
 }
 
-fn encode_claim(claim: &Claim, writer: &mut Writer<'_>) {
+/// Appends a claim.
+pub fn encode_claim(claim: &Claim, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
     match claim {
         Claim::Consent { name, given, at } => {
             writer.byte(CONSENT);

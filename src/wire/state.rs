@@ -435,6 +435,7 @@ fn write_sent(writer: &mut Writer<'_>, sent: &Sent) {
     writer.unsigned(u64::from(sent.attempt));
     writer.option(sent.expires, |writer, at| writer.signed(at.0));
     write_reply(writer, sent.reply);
+    writer.byte(u8::from(sent.followed));
 }
 
 fn read_sent(reader: &mut Reader<'_>) -> Result<Sent, DecodeError> {
@@ -456,6 +457,7 @@ fn read_sent(reader: &mut Reader<'_>) -> Result<Sent, DecodeError> {
         attempt: reader.unsigned_as()?,
         expires: reader.option(read_time)?,
         reply: read_reply(reader)?,
+        followed: read_flag(reader)?,
     })
 }
 
@@ -600,6 +602,7 @@ mod tests {
                     2 => Reply::Retained { attempt, until: Timestamp(at) },
                     _ => Reply::Failed { attempt },
                 },
+                followed: some,
             },
         );
         let sents = prop::collection::vec(sent, 0..4);

@@ -1,7 +1,10 @@
 //! Whatever a file holds, it is answered with errors: no panic, no endless work, and nothing that is
 //! read only in part.
 
-use crate::shop::{SHOP, load};
+use crate::shop::{DESIGN, SHOP, load};
+use chrono::NaiveDate;
+use lapsed::config::Environment;
+use lapsed::config::load::from_texts;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -86,6 +89,25 @@ proptest! {
             }
         }
         loads_whole_or_not_at_all(&lines.join("\n"));
+    }
+
+    /// The design's example with a few characters replaced, and a line moved.
+    #[test]
+    fn the_design_astray(
+        from in 0usize..DESIGN.lines().count(), to in 0usize..DESIGN.lines().count(), at in 0usize..DESIGN.len(),
+        by in "[-\\[\\]{}:,a-z0-9/~*^. %\"]{0,6}"
+    ) {
+        prop_assume!(DESIGN.is_char_boundary(at));
+        let end = (at + by.len()).min(DESIGN.len());
+        prop_assume!(DESIGN.is_char_boundary(end));
+        let text = format!("{}{by}{}", &DESIGN[..at], &DESIGN[end..]);
+        let mut lines: Vec<&str> = text.lines().collect();
+        let line = lines.remove(from.min(lines.len() - 1));
+        lines.insert(to.min(lines.len()), line);
+        for text in [text.clone(), lines.join("\n")] {
+            let texts = [("design.yaml".to_owned(), text)];
+            let _ = from_texts(&texts, Environment::Leave, NaiveDate::from_ymd_opt(2026, 11, 24).unwrap());
+        }
     }
 
     /// The shop with a few characters replaced behind the names.

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accepted;
+mod design;
 mod environment;
 mod files;
 mod fingerprints;
 mod garbage;
 mod judgements;
+mod promises;
 mod reference;
 mod refused;
 mod schema;

@@ -13,7 +13,7 @@ variable of the environment, `file:/path` what a file holds; what they hold is n
 `lapsed check` tells all that is wrong at once, `lapsed schema config` gives editors completion. A commented
 example is [config/lapsed.yaml](../config/lapsed.yaml).
 
-Periods (`after`) are ISO 8601: `P24M`, `P2Y`, `P30D`. Durations (lateness, silence, acknowledgement) too, but a day
+Periods (`after`, `keep`, `suppress_for`) are ISO 8601: `P24M`, `P2Y`, `P30D`. Durations (lateness, silence, acknowledgement) too, but a day
 is 24 hours there, and years and months are errors.
 ";
 

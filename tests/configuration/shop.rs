@@ -6,6 +6,9 @@ use lapsed::config::{Config, Environment, LoadErrors, Loaded};
 
 pub const SHOP: &str = include_str!("shop.yaml");
 
+/// The example of the design, as it stands there.
+pub const DESIGN: &str = include_str!("design.yaml");
+
 /// One file's text, as `shop.yaml`, on 2026-11-24.
 pub fn load(text: &str) -> Result<Loaded, LoadErrors> {
     let today = NaiveDate::from_ymd_opt(2026, 11, 24).unwrap();
@@ -18,7 +21,11 @@ pub fn loaded(text: &str) -> Loaded {
 
 /// The shop with each `from` replaced by its `to`; each must be there, once.
 pub fn shop_with(changes: &[(&str, &str)]) -> String {
-    changes.iter().fold(SHOP.to_owned(), |text, (from, to)| {
+    changed(SHOP, changes)
+}
+
+pub fn changed(text: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text.to_owned(), |text, (from, to)| {
         assert_eq!(text.matches(from).count(), 1, "'{from}' in\n{text}");
         text.replace(from, to)
     })

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claims;
+mod cloud_events;
 mod times;
 
 use lapsed::config::{Config, Environment, load};
 use lapsed::ingest::extract::{Extracted, Extractor, Headers, Outcome, RecordView};
+use lapsed::retention::claims::Claim;
 use proptest::prelude::*;
 
 /// A configuration whose only source has these keys; `web` is its topic.
@@ -47,13 +50,33 @@ pub fn read(config: &Config, record: RecordView<'_>, now_ms: Option<i64>) -> Str
         Outcome::Skipped => "skipped".to_owned(),
         Outcome::Rejected(reason) => reason.name().to_owned(),
         Outcome::Signals => {
-            let words = extracted.activities().map(|activity| {
+            let activities = extracted.activities().map(|activity| {
                 let kind = &config.rules.kinds[usize::from(activity.kind.0)].name;
                 format!("{} {kind} {}", activity.customer, activity.happened.to_utc_string())
             });
+            let claims = extracted.claims().map(|(customer, claim)| format!("{customer} {}", in_words(claim)));
+            let words = activities.chain(claims);
             let replaced = if extracted.replaced { " (replaced)" } else { "" };
             words.collect::<Vec<_>>().join("; ") + replaced
         }
+    }
+}
+
+/// `hold 42 2024-02-29T12:00:00Z for offers until 2030-12-31T23:00:00Z (reason)`, and the like.
+fn in_words(claim: &Claim) -> String {
+    match claim {
+        Claim::Consent { name, given, at } => format!("{name} {given} {}", at.to_utc_string()),
+        Claim::Hold { id, at, until, reason, policies } => {
+            let policies = policies.as_ref().map(|policies| format!(" for {}", policies.join(" ")));
+            let until = until.map(|until| format!(" until {}", until.to_utc_string()));
+            let reason = Some(reason).filter(|reason| !reason.is_empty()).map(|reason| format!(" ({reason})"));
+            let more = [policies, until, reason].map(Option::unwrap_or_default).concat();
+            format!("hold {id} {}{more}", at.to_utc_string())
+        }
+        Claim::Unhold { id, at } => format!("unhold {id} {}", at.to_utc_string()),
+        Claim::Erasure { at } => format!("erasure {}", at.to_utc_string()),
+        Claim::Attribute { name, value: Some(value), at } => format!("{name}={value} {}", at.to_utc_string()),
+        Claim::Attribute { name, value: None, at } => format!("{name} not set {}", at.to_utc_string()),
     }
 }
 
@@ -155,6 +178,14 @@ fn each_element_of_an_array_is_a_customer() {
             (r#"{"passengers":[{"id":1}]}"#, "no_time"),
             (r#"{"passengers":{"id":1}}"#, "no_customer"),
             (r#"{"people":[]}"#, "no_customer"),
+        ],
+    );
+    table(
+        "    customer: /cars/*/people/*/id\n    time: record\n    rules: [{activity: login}]",
+        &[
+            (r#"{"cars":[{"people":[{"id":1}]},{"people":[]},{"people":null}]}"#, "1 login 2024-02-29T12:00:00Z"),
+            (r#"{"cars":[{"people":[{"id":1}]},{"passengers":[{"id":2}]}]}"#, "no_customer"),
+            (r#"{"cars":[{"people":[{"id":1}]},{"people":{"id":2}}]}"#, "no_customer"),
         ],
     );
 }
@@ -289,11 +320,28 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(payload: Vec<u8>, key: Option<Vec<u8>>, timestamp_ms: Option<i64>, now_ms: Option<i64>) {
-        let config = config("    customer: 'key:/a/*'\n    time: /t\n    rules: [{activity: login}]");
-        let none: Vec<(String, Option<Vec<u8>>)> = Vec::new();
-        let headers: &dyn Headers = &none;
-        let view = RecordView { timestamp_ms, key: key.as_deref(), payload: Some(&payload), headers };
-        let _ = read(&config, view, now_ms);
+    fn no_bytes_make_it_panic(
+        payload: Vec<u8>, json in "[\\[\\]{}\",:ac0-9 .*-]{0,60}", key: Option<Vec<u8>>, timestamp_ms: Option<i64>,
+        now_ms: Option<i64>, header: Option<Vec<u8>>, is_event in any::<bool>(), in_key in any::<bool>()
+    ) {
+        let (customer, format) = (if in_key { "key:/a/*" } else { "/a/*" }, if is_event { "cloudevents" } else { "json" });
+        let config = config(&format!("    format: {format}
+    customer: '{customer}'
+    time: /t
+    rules:
+      - {{activity: login}}
+      - {{consent: {{offers: /a/*/c}}, time: record}}
+      - {{hold: {{id: /c/*/a, reason: /c/*, until: /c/*/t}}, time: record}}
+      - {{unhold: {{id: /a/*}}, time: record}}
+      - {{attribute: {{segment: /data}}, time: /a/*}}
+      - {{erasure: true, time: record}}"));
+        let attributes = ["ce_specversion", "ce_id", "ce_source", "ce_type", "content-type"];
+        let headers: Vec<(String, Option<Vec<u8>>)> =
+            attributes.map(|name| (name.to_owned(), header.clone().or(Some(b"1.0".to_vec())))).to_vec();
+        let headers: &dyn Headers = &headers;
+        for payload in [&payload[..], json.as_bytes()] {
+            let view = RecordView { timestamp_ms, key: key.as_deref(), payload: Some(payload), headers };
+            let _ = read(&config, view, now_ms);
+        }
     }
 }

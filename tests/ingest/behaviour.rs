@@ -4,6 +4,7 @@ use crate::world::{Arrived, CONFIG, Reader, START_MS, Source, config};
 use lapsed::ingest::extract::Reason;
 use lapsed::ingest::facts::Start;
 use lapsed::retention::calendar::Timestamp;
+use lapsed::retention::claims::Claim;
 use lapsed::retention::progress::{History, PartitionProgress};
 use lapsed::wire::partition::shard_of;
 use lapsed::wire::progress::Progress;
@@ -289,4 +290,35 @@ fn a_record_from_the_future_is_no_sign_of_life() {
     let arrived = one.cycle();
     assert_eq!((signals(&arrived), report(&arrived).rules[0].matched), (vec![], None));
     assert_eq!(one.reader.instance.counts(0).skipped, 1);
+}
+
+#[test]
+fn claims_are_forwarded_each_time() {
+    let told = config(
+        &CONFIG.replace("rules:\n", "rules:\n      - {when: {/event: preference}, consent: {offers: /offers}}\n"),
+    );
+    let preference = r#"{"event": "preference", "user": "ann", "offers": false}"#;
+    let nothing = r#"{"event": "preference", "user": "ann"}"#;
+    let mut source = Source::default();
+    source.create(TOPIC, 1);
+    source.create("lapsed.acks", 1);
+    for payload in [preference, LOGIN, preference, LOGIN, nothing] {
+        source.append(TOPIC, 0, START_MS, payload);
+    }
+    let mut reader = Reader::started(&told, START_MS);
+    reader.look(&source, START_MS);
+    reader.assign(&source, TOPIC, 0, &BTreeMap::new(), START_MS);
+    reader.read(&source, 1000, START_MS);
+    let arrived: Vec<_> = (0..2).flat_map(|shard| reader.deliver(shard, 1000)).collect();
+    let consent = Signal::Claim(Claim::Consent {
+        name: "offers".to_owned(),
+        given: false,
+        at: Timestamp::from_millis_floor(START_MS),
+    });
+    let claims = arrived
+        .iter()
+        .filter(|arrived| matches!(arrived, Arrived::Signal(who, told) if who == "ann" && *told == consent));
+    assert_eq!((claims.count(), arrived.len()), (2, 3), "a login of the same day is forwarded once");
+    let counts = reader.instance.counts(0);
+    assert_eq!((counts.signals, counts.ignored, counts.forwarded, counts.coalesced), (4, 1, 3, 1));
 }

@@ -1,7 +1,7 @@
 //! What is no error, and worth a second look.
 
-use super::Context;
-use super::source::RuleDraft;
+use super::rule::RuleDraft;
+use super::{Context, floor, policy, stage};
 use crate::config::LawfulBasis;
 use crate::config::reader::At;
 use crate::retention::calendar::Seconds;
@@ -85,19 +85,46 @@ pub(super) fn of_targets(at: &At<'_>, targets: &[TargetIndex], stages: &[Stage],
     let removing = stages.iter().filter(|stage| stage.action.removes());
     let told: Vec<TargetIndex> = removing.flat_map(|stage| stage.targets.iter().copied()).collect();
     for target in targets.iter().filter(|target| !told.contains(target)) {
-        let name = context.targets[usize::from(target.0)];
+        let name = context.names.targets[usize::from(target.0)];
         at.warning(format!("names '{name}', and no stage tells it to remove anything"));
+    }
+}
+
+/// Whose consent it is, they may take back.
+pub(super) fn of_consent(at: &At<'_>, basis: LawfulBasis, consent: Option<&str>) {
+    if basis == LawfulBasis::Consent && consent.is_none() {
+        at.warning("rests on consent and reads none, so that nobody's withdrawal ends it; add consent: NAME");
     }
 }
 
 /// A live source without a guard. One whose rules all bring their own time is a snapshot of what
 /// happened, such as a baseline, which is loaded once and rightly silent after.
-pub(super) fn of_silence(at: &At<'_>, silence: Option<Seconds>, rules: &[RuleDraft]) {
-    let snapshot = rules.iter().all(|rule| rule.time.is_some() && rule.history_from_beginning);
-    let unguarded = rules.iter().any(|rule| rule.silence_max.is_none());
+pub(super) fn of_silence(at: &At<'_>, silence: Option<Seconds>, rules: &[RuleDraft<'_>]) {
+    let of_activity = || rules.iter().filter(|rule| rule.yields.kind().is_some());
+    let snapshot = of_activity().all(|rule| rule.time.is_some() && rule.history_from_beginning);
+    let unguarded = of_activity().any(|rule| rule.silence_max.is_none());
     if snapshot || !unguarded {
         return;
     }
     let what = if silence.is_none() { "has max_silence: none" } else { "has a rule with max_silence: none" };
     at.warning(format!("{what}, and is live: when it breaks, its customers look as if they had gone"));
+}
+
+/// A stage that removes, for every starting point, before a floor of its categories has ended: what it
+/// says never happens when it says. Consent given starts a policy and no floor, so nothing is certain there.
+pub(super) fn of_floors(policies: &[policy::Draft<'_>], floors: &[floor::Draft], context: &Context) {
+    for policy in policies.iter().filter(|policy| policy.consent.is_none()) {
+        let outlasts = |floor: &&floor::Draft| {
+            policy.names(&floor.category) && policy.since_last.iter().all(|kind| floor.since_last.contains(kind))
+        };
+        for floor in floors.iter().filter(outlasts) {
+            for (stage, at) in policy.stages.iter().zip(&policy.stages_at).filter(|(stage, _)| stage.action.removes()) {
+                let (stage, keep) = ((policy.counted_from, stage.after), (floor.counted_from, floor.keep));
+                if stage::comes_first(stage, keep, context.zone) {
+                    let category = &floor.category;
+                    at.warning(format!("always lies before the floor of '{category}', which is kept until that ends"));
+                }
+            }
+        }
+    }
 }

@@ -1,29 +1,36 @@
 //! `policies`.
 
-use super::{Context, fingerprint, judgement, kind_index, stage};
+use super::brake::{brake, share};
+use super::rule::literal;
+use super::{Context, Parts, category_index, dependence, fingerprint, judgement, kind_index, stage};
 use crate::config::reader::{At, MapReader, key_is_name, suggestion};
+use crate::config::tree::Key;
 use crate::config::{LawfulBasis, PolicyText};
-use crate::retention::calendar::{CountedFrom, Seconds};
-use crate::retention::policy::{
-    Brake, CategorySet, Kind, Mode, Policy, SourceIndex, Stage, Target, TargetIndex, Trust,
-};
+use crate::retention::calendar::CountedFrom;
+use crate::retention::policy::{Brake, CategorySet, Floor, Mode, Policy, Stage, TargetIndex};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
 /// A policy as it is written, its kinds and categories still names.
-pub(super) struct Draft {
-    key: String,
-    since_last: Vec<String>,
+pub(super) struct Draft<'n> {
+    pub key: String,
+    pub since_last: Vec<String>,
     pub categories: Vec<String>,
-    counted_from: CountedFrom,
+    pub counted_from: CountedFrom,
     pub stages: Vec<Stage>,
-    mode: Mode,
+    /// Where they stand.
+    pub stages_at: Vec<At<'n>>,
+    pub mode: Mode,
+    pub consent: Option<String>,
+    /// By name.
+    pub applies_to: Vec<(String, Vec<Option<String>>)>,
+    brake: Brake,
     text: PolicyText,
 }
 
 /// In the order of their keys.
-pub(super) fn drafts(at: &At<'_>, context: &Context) -> Vec<Draft> {
+pub(super) fn drafts<'n>(at: &At<'n>, context: &Context) -> Vec<Draft<'n>> {
     let named = at.named("a map of policies by name");
     if named.is_empty() {
         at.error("must hold at least one policy");
@@ -38,26 +45,34 @@ pub(super) fn mode(at: &At<'_>) -> Option<Mode> {
     at.word(&[("test", Mode::Test), ("notify", Mode::Notify), ("enforce", Mode::Enforce)])
 }
 
-fn draft(key: &str, at: &At<'_>, context: &Context) -> Option<Draft> {
+fn draft<'n>(key: &str, at: &At<'n>, context: &Context) -> Option<Draft<'n>> {
     let mut map = at.map()?;
-    map.not_supported_yet(&["applies_to", "brake", "consent", "per_day"]);
     // The cap of the whole file comes first: in `test`, mistakes of this policy harm nobody.
     let mode = map.optional("mode", Mode::Test, |at| mode(&at));
     let capped = mode.unwrap_or(Mode::Test).min(context.mode_max);
-    let text = text(&mut map, capped, context);
-    let categories = map.need("categories", "what is kept: a list of names").and_then(|at| names(&at.list("category")));
+    let is_harmless = capped == Mode::Test;
+    let text = text(&mut map, context);
+    let categories_at = map.need("categories", "what is kept: a list of names");
+    let categories = categories_at.as_ref().and_then(|at| names(&at.list("category")));
     let since_last = map.need("since_last", "the kinds of activity from which the period runs");
-    let since_last = since_last.and_then(|at| kinds(&at, capped, context));
-    let counted_from = map.optional("counted_from_end_of", CountedFrom::Event, |at| {
-        at.word(&[("month", CountedFrom::EndOfMonth), ("year", CountedFrom::EndOfYear)])
-    });
+    let since_last = since_last.and_then(|at| kinds(&at, is_harmless, context));
+    let counted_from = map.optional("counted_from_end_of", CountedFrom::Event, |at| counted_from(&at));
+    let consent = map.optional("consent", None, |at| consent(&at, is_harmless, context).map(Some));
+    let applies_to = map.optional("applies_to", Vec::new(), |at| applies_to(&at, is_harmless, context));
+    let brake = brake_of(&mut map, context);
     let targets_at = map.need("targets", "the targets its stages speak to");
     let targets = targets_at.as_ref().and_then(|at| target_list(at, context));
-    let stages = map.need("stages", "what happens after how long: [{after: P2Y, command: anonymise}]");
-    let stages = stages.and_then(|at| stage::stages(&at, context, targets.as_deref()));
+    let stages_at = map.need("stages", "what happens after how long: [{after: P2Y, command: anonymise}]");
+    let stages = stages_at.as_ref().and_then(|at| stage::stages(at, context, targets.as_deref()));
     map.finish();
     if let (Some(at), Some(targets), Some(stages)) = (&targets_at, &targets, &stages) {
         judgement::of_targets(at, targets, stages, context);
+    }
+    if let (Some(at), Some(text), false) = (&categories_at, &text, is_harmless) {
+        demand_floors(at, text.lawful_basis, context);
+    }
+    if let (Some(text), Some(consent)) = (&text, &consent) {
+        judgement::of_consent(at, text.lawful_basis, consent.as_deref());
     }
     mode?;
     Some(Draft {
@@ -66,13 +81,17 @@ fn draft(key: &str, at: &At<'_>, context: &Context) -> Option<Draft> {
         categories: categories?,
         counted_from: counted_from?,
         stages: stages?,
+        stages_at: stages_at?.elements_if_any(),
         mode: capped,
+        consent: consent?,
+        applies_to: applies_to?,
+        brake: brake?,
         text: text?,
     })
 }
 
 /// What people read of it.
-fn text(map: &mut MapReader<'_>, mode: Mode, context: &Context) -> Option<PolicyText> {
+fn text(map: &mut MapReader<'_>, context: &Context) -> Option<PolicyText> {
     let purpose = map.need("purpose", "what the data is kept for, by language: {en: …}").and_then(|at| {
         let purpose = texts(&at)?;
         judgement::of_purpose(&at, &purpose);
@@ -81,12 +100,6 @@ fn text(map: &mut MapReader<'_>, mode: Mode, context: &Context) -> Option<Policy
     let interest = map.optional("interest", BTreeMap::new(), |at| texts(&at));
     let lawful_basis = map.need("lawful_basis", "the ground of article 6(1) GDPR").and_then(|at| {
         let basis = lawful_basis(&at)?;
-        if basis == LawfulBasis::LegalObligation && mode != Mode::Test {
-            at.error(
-                "is legal_obligation, so each category needs a floor, and floors are not supported yet by this \
-                 version; set mode: test",
-            );
-        }
         judgement::of_interest(&at, basis, interest.as_ref()?);
         Some(basis)
     });
@@ -96,6 +109,88 @@ fn text(map: &mut MapReader<'_>, mode: Mode, context: &Context) -> Option<Policy
         Some(review_by)
     });
     Some(PolicyText { purpose: purpose?, lawful_basis: lawful_basis?, interest: interest?, review_by: review_by? })
+}
+
+/// What the law demands to keep, it demands for some time.
+fn demand_floors(categories: &At<'_>, basis: LawfulBasis, context: &Context) {
+    if basis != LawfulBasis::LegalObligation {
+        return;
+    }
+    for at in categories.elements_if_any() {
+        if at.node.as_text().is_some_and(|name| !context.names.floors.contains(name)) {
+            at.error(format!(
+                "is '{}', which has no floor; what is kept by legal_obligation needs one, or mode: test",
+                at.shown()
+            ));
+        }
+    }
+}
+
+fn consent(at: &At<'_>, is_harmless: bool, context: &Context) -> Option<String> {
+    let name = at.name()?;
+    demand(context.names.consents.lacks(&name), at, &format!("is '{}', which", at.shown()), is_harmless);
+    Some(name)
+}
+
+/// Complains of what no source yields; where it is harmless that is only a warning.
+fn demand(lacks: Option<String>, at: &At<'_>, what: &str, is_harmless: bool) {
+    let Some(near) = lacks else { return };
+    let message = format!("{what} no source yields{near}");
+    if is_harmless { at.warning(message) } else { at.error(message) }
+}
+
+/// Attributes that must all match, each with the values that do; by name. `none`: not set.
+fn applies_to(at: &At<'_>, is_harmless: bool, context: &Context) -> Option<Vec<(String, Vec<Option<String>>)>> {
+    let named = at.named("a map of attributes by name, such as {segment: [consumer, none]}");
+    if named.is_empty() && at.node.as_text().is_none() {
+        at.error("names no attribute; leave it out for everyone");
+    }
+    let mut attributes = Vec::new();
+    for (key, at) in &named {
+        if !key_is_name(key, at) {
+            continue;
+        }
+        demand(context.names.attributes.lacks(&key.name), at, "is an attribute that", is_harmless);
+        attributes.push((key.name.clone(), values(at)?));
+    }
+    attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    (!attributes.is_empty()).then_some(attributes)
+}
+
+fn values(at: &At<'_>) -> Option<Vec<Option<String>>> {
+    let mut values = Vec::new();
+    for at in at.list_or_one("value") {
+        let Some(value) = literal(&at)? else {
+            at.error("is null; say none for not set");
+            return None;
+        };
+        let value = Some(value).filter(|value| value != "none");
+        if values.contains(&value) {
+            at.error(format!("is '{}', which stands here twice", at.shown()));
+        }
+        values.push(value);
+    }
+    (!values.is_empty()).then_some(values)
+}
+
+/// `brake: {per_day: …}`, or `per_day` alone.
+fn brake_of(map: &mut MapReader<'_>, context: &Context) -> Option<Brake> {
+    let whole = map.get("brake");
+    let per_day = map.get("per_day");
+    if let (Some(whole), Some(per_day)) = (&whole, &per_day)
+        && whole.node.member("per_day").is_some()
+    {
+        per_day.error("is set twice, also in brake; keep one");
+    }
+    let mut brake = whole.map_or(Some(context.brake), |at| brake(&at, context.brake))?;
+    if let Some(at) = per_day {
+        brake.per_day = share(&at)?;
+    }
+    Some(brake)
+}
+
+pub(super) fn counted_from(at: &At<'_>) -> Option<CountedFrom> {
+    at.word(&[("month", CountedFrom::EndOfMonth), ("year", CountedFrom::EndOfYear)])
 }
 
 fn lawful_basis(at: &At<'_>) -> Option<LawfulBasis> {
@@ -110,9 +205,7 @@ fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
     }
     let mut texts = BTreeMap::new();
     for (key, at) in &named {
-        if !is_language(&key.name) {
-            at.problems.error(&key.place, &at.path, "is no language; a language is a code such as nl or en");
-        }
+        check_language(key, at);
         match at.text() {
             Some(text) if text.trim().is_empty() => at.error("is empty"),
             Some(text) => _ = texts.insert(key.name.clone(), text.to_owned()),
@@ -120,6 +213,12 @@ fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
         }
     }
     (!texts.is_empty()).then_some(texts)
+}
+
+pub(super) fn check_language(key: &Key, at: &At<'_>) {
+    if !is_language(&key.name) {
+        at.problems.error(&key.place, &at.path, "is no language; a language is a code such as nl or en");
+    }
 }
 
 /// The form of BCP 47, without its registry.
@@ -152,24 +251,18 @@ fn names(list: &[At<'_>]) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Kinds of activity, which sources must yield: in `test` that is only a warning.
-fn kinds(at: &At<'_>, mode: Mode, context: &Context) -> Option<Vec<String>> {
+/// Kinds of activity, which sources must yield; where it is harmless, that they don't is only a warning.
+pub(super) fn kinds(at: &At<'_>, is_harmless: bool, context: &Context) -> Option<Vec<String>> {
+    let yielded = &context.names.kinds;
     let list = at.list("kind of activity");
     for at in &list {
-        let Some(kind) = at.node.as_text() else { continue };
-        if context.yielded.contains(kind) {
-            continue;
+        if let Some(kind) = at.node.as_text() {
+            demand(yielded.lacks(kind), at, &format!("is '{}', which", at.shown()), is_harmless);
         }
-        let near = suggestion(kind, context.yielded.iter().copied());
-        if near.is_empty() && !context.yielded_is_complete {
-            continue;
-        }
-        let message = format!("is '{}', which no source yields{near}", at.shown());
-        if mode == Mode::Test { at.warning(message) } else { at.error(message) }
     }
     let kinds = names(&list)?;
-    let yielded = kinds.iter().any(|kind| context.yielded.contains(kind.as_str()));
-    if yielded && !kinds.iter().any(|kind| context.yielded_live.contains(kind.as_str())) {
+    let is_yielded = kinds.iter().any(|kind| yielded.all.contains(kind.as_str()));
+    if is_yielded && !kinds.iter().any(|kind| yielded.live.contains(kind.as_str())) {
         at.warning("counts only what retired sources yielded: nothing can show any more that a customer is active");
     }
     Some(kinds)
@@ -181,8 +274,8 @@ pub(super) fn target_list(at: &At<'_>, context: &Context) -> Option<Vec<TargetIn
     let mut known = true;
     for at in at.list("target") {
         let Some(name) = at.text() else { continue };
-        let Ok(place) = context.targets.binary_search(&name) else {
-            let near = suggestion(name, context.targets.iter().copied());
+        let Ok(place) = context.names.targets.binary_search(&name) else {
+            let near = suggestion(name, context.names.targets.iter().copied());
             at.error(format!("is '{}', which is not among the targets{near}", at.shown()));
             known = false;
             continue;
@@ -197,50 +290,45 @@ pub(super) fn target_list(at: &At<'_>, context: &Context) -> Option<Vec<TargetIn
     (known && !places.is_empty()).then_some(places)
 }
 
-impl Draft {
-    pub fn build(
-        self,
-        kinds: &[Kind],
-        categories: &[String],
-        sources: &[Trust],
-        targets: &[Target],
-        zone: Tz,
-    ) -> (Policy, PolicyText) {
-        let since_last: Vec<_> = self.since_last.iter().map(|name| kind_index(kinds, name)).collect();
-        let place = |name: &String| categories.binary_search(name).ok().and_then(|place| u8::try_from(place).ok());
-        let place = |name| place(name).expect("every category was collected, and there are at most 64");
-        let categories_of: Vec<u8> = self.categories.iter().map(place).collect();
+impl Draft<'_> {
+    pub fn names(&self, category: &str) -> bool {
+        self.categories.iter().any(|named| named == category)
+    }
+
+    pub fn build(&self, parts: &Parts<'_>, floors: &[Floor], zone: Tz) -> (Policy, PolicyText) {
+        let categories: Vec<u8> = self.categories.iter().map(|name| category_index(&parts.categories, name)).collect();
         let mut category_set = CategorySet::EMPTY;
-        categories_of.iter().for_each(|&category| category_set.insert(category));
-        let mut history_rules = Vec::new();
-        for (place, source) in (0..).zip(sources) {
-            for (number, rule) in (0..).zip(&source.rules) {
-                if rule.kind.is_some_and(|kind| since_last.contains(&kind)) {
-                    history_rules.push((SourceIndex(place), number));
-                }
-            }
-        }
-        let live = |source: &SourceIndex| !sources[usize::from(source.0)].retired;
-        let mut used: Vec<SourceIndex> = history_rules.iter().map(|(source, _)| *source).filter(live).collect();
-        used.dedup();
-        let lateness = used.iter().map(|source| sources[usize::from(source.0)].allowed_lateness).max();
+        categories.iter().for_each(|&category| category_set.insert(category));
+        let sources = dependence::live_sources(&parts.sources, |yields| {
+            yields.is_hold()
+                || yields.kind().is_some_and(|kind| self.counts(kind, parts))
+                || self.consent.iter().any(|name| yields.tells_consent(name))
+                || self.applies_to.iter().any(|(name, _)| yields.tells_attribute(name))
+        });
         let mut policy = Policy {
-            key: self.key,
+            key: self.key.clone(),
             version: String::new(),
-            categories: categories_of,
+            categories,
             category_set,
-            since_last,
+            since_last: self.since_last.iter().map(|name| kind_index(&parts.kinds, name)).collect(),
             counted_from: self.counted_from,
-            stages: self.stages,
+            stages: self.stages.clone(),
             mode: self.mode,
-            consent: None,
-            applies_to: Vec::new(),
-            brake: Brake::default(),
-            sources: used,
-            lateness: lateness.unwrap_or(Seconds(0)),
-            history_rules,
+            consent: self.consent.clone(),
+            applies_to: self.applies_to.clone(),
+            brake: self.brake,
+            lateness: dependence::lateness(&parts.sources, &sources),
+            sources,
+            history_rules: dependence::history_rules(&parts.sources, &self.since_last),
         };
-        policy.version = fingerprint::of_policy(&policy, kinds, categories, targets, zone);
-        (policy, self.text)
+        policy.version = fingerprint::of_policy(&policy, floors, parts, zone);
+        (policy, self.text.clone())
+    }
+
+    /// Whether it runs from a kind, or a floor of its categories does.
+    fn counts(&self, kind: &str, parts: &Parts<'_>) -> bool {
+        let floors = parts.floors.iter().filter(|floor| self.names(&floor.category));
+        let counted = floors.flat_map(|floor| &floor.since_last).chain(&self.since_last);
+        counted.into_iter().any(|counted| counted == kind)
     }
 }

@@ -1,12 +1,11 @@
 //! `sources`.
 
+use super::brake::share;
+use super::pointer::{pointer, time_from};
+use super::rule::{self, RuleDraft, RulesOf};
 use super::{Context, fingerprint, judgement, kind_index};
-use crate::config::reader::{At, key_is_name, suggestion};
-use crate::config::tree::Value;
-use crate::config::{
-    Condition, CustomerFrom, Format, LATENESS_MIN, POINTER_EACH_MAX, Pointer, RULES_MAX, Rule, Source, Step, TimeFrom,
-    TopicPattern, Yield,
-};
+use crate::config::reader::{At, key_is_name};
+use crate::config::{CustomerFrom, Format, LATENESS_MIN, Source, TimeFrom, TopicPattern};
 use crate::retention::calendar::{Resolution, Seconds};
 use crate::retention::policy::{Kind, RuleTrust, Trust};
 use chrono_tz::Tz;
@@ -14,32 +13,23 @@ use chrono_tz::Tz;
 /// A source as it is written, its kinds still names.
 pub(super) struct Draft<'n> {
     key: String,
+    format: Format,
     topics: Vec<(TopicPattern, At<'n>)>,
     customer: CustomerFrom,
     lowercase: bool,
     time: TimeFrom,
     zone: Tz,
-    retired: bool,
+    pub retired: bool,
     reread: String,
-    allowed_lateness: Seconds,
+    pub allowed_lateness: Seconds,
     rejects_max: f64,
-    rules: Vec<RuleDraft>,
-}
-
-pub(super) struct RuleDraft {
-    when: Vec<Condition>,
-    unless: Vec<Condition>,
-    pub time: Option<TimeFrom>,
-    kind: String,
-    pub silence_max: Option<Seconds>,
-    pub history_from_beginning: bool,
+    pub rules: Vec<RuleDraft<'n>>,
 }
 
 impl Draft<'_> {
     pub fn trust(&self, kinds: &[Kind]) -> Trust {
-        // Every rule makes activity, so every rule guards.
         let rule = |rule: &RuleDraft| RuleTrust {
-            kind: Some(kind_index(kinds, &rule.kind)),
+            kind: rule.yields.kind().map(|kind| kind_index(kinds, kind)),
             silence_max: rule.silence_max,
             history_from_beginning: rule.history_from_beginning,
         };
@@ -53,22 +43,16 @@ impl Draft<'_> {
     }
 
     pub fn build(self, kinds: &[Kind], resolution: Resolution, file_zone: Tz) -> Source {
-        let rule = |rule: RuleDraft| Rule {
-            yields: Yield::Activity(kind_index(kinds, &rule.kind)),
-            when: rule.when,
-            unless: rule.unless,
-            time: rule.time,
-        };
         let mut source = Source {
             key: self.key,
-            format: Format::Json,
+            format: self.format,
             topics: self.topics.into_iter().map(|(topic, _)| topic).collect(),
             customer: self.customer,
             lowercase: self.lowercase,
             time: self.time,
             zone: self.zone,
             retired: self.retired,
-            rules: self.rules.into_iter().map(rule).collect(),
+            rules: self.rules.into_iter().map(|rule| rule.build(kinds)).collect(),
             reading: 0,
         };
         source.reading = fingerprint::of_reading(&source, kinds, resolution, file_zone, &self.reread);
@@ -108,34 +92,41 @@ fn overlap(a: &TopicPattern, b: &TopicPattern) -> bool {
 fn source<'n>(key: &str, at: &At<'n>, context: &Context) -> Option<Draft<'n>> {
     let mut map = at.map()?;
     map.not_supported_yet(&["schema_registry"]);
-    let format = map.optional("format", (), |at| format(&at));
+    let format = map.optional("format", Format::Json, |at| format(&at));
     let topics = map.need("topics", "a list of the topics it reads").map(|at| topics(&at, context));
     let customer = map.need("customer", "where the customer's id is: /pointer, key, key:/pointer or header:NAME");
     let customer = customer.and_then(|at| customer_from(&at));
     let lowercase = map.optional("lowercase", false, |at| at.boolean());
     let time = map.need("time", "when it happened: /pointer, or record for the record's own timestamp");
     let time = time.and_then(|at| time_from(&at));
-    let zone = map.optional("time_zone", context.zone, |at| super::zone(&at));
+    let zone = map.optional("time_zone", context.zone, |at| super::service::zone(&at));
     let retired = map.optional("retired", false, |at| at.boolean());
     let reread = map.optional("reread", "", |at| at.text());
     let lateness = map.optional("allowed_lateness", Seconds(2 * 86_400), |at| lateness(&at, context));
     let rejects_max = map.optional("max_rejects", 0.001, |at| share(&at));
-    let history = map.optional("history_from", false, |at| history_from_beginning(&at));
+    let history = map.optional("history_from", false, |at| rule::history_from_beginning(&at));
     let silence = map.need("max_silence", "no activity for longer closes the gate, such as P1D; or none");
-    let silence = silence.and_then(|at| silence_max(&at));
-    let rules = map.need("rules", "what makes a record an activity");
-    let rules = rules.map(|at| rules_of(&at, silence.flatten(), history.unwrap_or_default(), context));
+    let silence = silence.and_then(|at| rule::silence_max(&at));
+    let of = RulesOf {
+        context,
+        zone: zone.unwrap_or(context.zone),
+        silence_max: silence.flatten(),
+        history_from_beginning: history.unwrap_or_default(),
+    };
+    let rules = map.need("rules", "what makes of a record what").map(|at| of.rules(&at));
     map.finish();
-    let ((), silence, rules, retired) = (format?, silence?, rules?, retired?);
+    let (silence, rules, retired, customer, time) = (silence?, rules?, retired?, customer?, time?);
+    rules.iter().for_each(|rule| rule.check_arrays(&customer, &time));
     if !retired {
         judgement::of_silence(at, silence, &rules);
     }
     Some(Draft {
         key: key.to_owned(),
+        format: format?,
         topics: topics?,
-        customer: customer?,
+        customer,
         lowercase: lowercase?,
-        time: time?,
+        time,
         zone: zone?,
         retired,
         reread: reread?.to_owned(),
@@ -145,13 +136,12 @@ fn source<'n>(key: &str, at: &At<'n>, context: &Context) -> Option<Draft<'n>> {
     })
 }
 
-fn format(at: &At<'_>) -> Option<()> {
+fn format(at: &At<'_>) -> Option<Format> {
     match at.text()? {
-        "json" => return Some(()),
-        "cloudevents" | "avro" => {
-            at.error(format!("is '{}', which is not supported yet by this version; only json is", at.shown()));
-        }
-        _ => at.error(format!("is '{}', and must be json", at.shown())),
+        "json" => return Some(Format::Json),
+        "cloudevents" => return Some(Format::CloudEvents),
+        "avro" => at.error("is 'avro', which is not supported yet by this version; json and cloudevents are"),
+        _ => at.error(format!("is '{}', and must be json or cloudevents", at.shown())),
     }
     None
 }
@@ -165,34 +155,13 @@ fn lateness(at: &At<'_>, context: &Context) -> Option<Seconds> {
     Some(lateness)
 }
 
-fn share(at: &At<'_>) -> Option<f64> {
-    let percent = at.text()?.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    let share = percent.filter(|percent| (0.0..=100.0).contains(percent)).map(|percent| percent / 100.0);
-    if share.is_none() {
-        at.error(format!("is '{}', and must be a percentage from 0% to 100%, such as 0.1%", at.shown()));
-    }
-    share
-}
-
-fn history_from_beginning(at: &At<'_>) -> Option<bool> {
-    if at.text()? == "beginning" {
-        return Some(true);
-    }
-    at.error(format!("is '{}'; say beginning, or leave it out for what the topic can still show", at.shown()));
-    None
-}
-
-fn silence_max(at: &At<'_>) -> Option<Option<Seconds>> {
-    if at.text()? == "none" { Some(None) } else { at.duration().map(Some) }
-}
-
 fn topics<'n>(at: &At<'n>, context: &Context) -> Vec<(TopicPattern, At<'n>)> {
     let mut topics: Vec<(TopicPattern, At<'n>)> = Vec::new();
     for at in at.list("topic") {
         let Some(topic) = topic_pattern(&at) else { continue };
         if matches!(&topic, TopicPattern::Name(name) if context.own_topics.contains(name)) {
             at.error(format!("is '{}', which is one of our own topics", at.shown()));
-        } else if let Some((name, target)) = context.command_topics.iter().find(|(name, _)| topic.matches(name)) {
+        } else if let Some((name, target)) = context.names.command_topics.iter().find(|(name, _)| topic.matches(name)) {
             at.error(format!("is '{}', which reads {name}, to which target '{target}' has its commands", at.shown()));
         } else if topics.iter().any(|(other, _)| other.as_written() == topic.as_written()) {
             at.error(format!("names '{}' twice", at.shown()));
@@ -239,118 +208,6 @@ fn customer_from(at: &At<'_>) -> Option<CustomerFrom> {
         _ if text.starts_with('/') => pointer(at, text).map(CustomerFrom::Value),
         _ => {
             at.error(format!("is '{}', and must be /pointer, key, key:/pointer or header:NAME", at.shown()));
-            None
-        }
-    }
-}
-
-fn time_from(at: &At<'_>) -> Option<TimeFrom> {
-    match at.text()? {
-        "record" => Some(TimeFrom::Record),
-        text if text.starts_with('/') => pointer(at, text).map(TimeFrom::Value),
-        _ => {
-            at.error(format!("is '{}', and must be /pointer, or record for the record's own timestamp", at.shown()));
-            None
-        }
-    }
-}
-
-/// RFC 6901, with `*` for every element of an array. The text begins with `/`.
-fn pointer(at: &At<'_>, text: &str) -> Option<Pointer> {
-    let mut steps = Vec::new();
-    for step in text.split('/').skip(1) {
-        if step.replace("~0", "").replace("~1", "").contains('~') {
-            at.error(format!("has the pointer '{text}', in which '~' stands neither before 0 nor before 1 (RFC 6901)"));
-            return None;
-        }
-        let member = || Step::Member(step.replace("~1", "/").replace("~0", "~"));
-        steps.push(if step == "*" { Step::Each } else { member() });
-    }
-    if steps.iter().filter(|step| **step == Step::Each).count() > POINTER_EACH_MAX {
-        at.error(format!("has the pointer '{text}', which steps through more than {POINTER_EACH_MAX} arrays"));
-        return None;
-    }
-    Some(Pointer(steps))
-}
-
-fn rules_of(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool, context: &Context) -> Vec<RuleDraft> {
-    let rules = at.list("rule");
-    if rules.len() > RULES_MAX {
-        at.error(format!(
-            "has {} rules; more than {RULES_MAX} could not be kept beside a committed offset",
-            rules.len()
-        ));
-    }
-    rules.iter().filter_map(|at| rule(at, silence, from_beginning, context)).collect()
-}
-
-fn rule(at: &At<'_>, silence: Option<Seconds>, from_beginning: bool, context: &Context) -> Option<RuleDraft> {
-    let mut map = at.map()?;
-    const NOT_YET: &[&str] = &["attribute", "consent", "erasure", "hold", "unhold"];
-    map.not_supported_yet(NOT_YET);
-    let when = map.optional("when", Vec::new(), |at| conditions(&at));
-    let unless = map.optional("unless", Vec::new(), |at| conditions(&at));
-    let time = map.optional("time", None, |at| time_from(&at).map(Some));
-    let silence = map.optional("max_silence", silence, |at| silence_max(&at));
-    let history = map.optional("history_from", from_beginning, |at| history_from_beginning(&at));
-    let needed = NOT_YET.iter().all(|name| at.node.member(name).is_none());
-    let kind = if needed { map.need("activity", "the kind of activity it makes") } else { map.get("activity") };
-    let kind = kind.and_then(|at| {
-        let kind = at.name()?;
-        if !context.counted.contains(kind.as_str()) && !context.counted.is_empty() {
-            let near = suggestion(&kind, context.counted.iter().copied());
-            at.warning(format!("is '{}', which no policy counts{near}", at.shown()));
-        }
-        Some(kind)
-    });
-    map.finish();
-    Some(RuleDraft {
-        when: when?,
-        unless: unless?,
-        time: time?,
-        kind: kind?,
-        silence_max: silence?,
-        history_from_beginning: history?,
-    })
-}
-
-fn conditions(at: &At<'_>) -> Option<Vec<Condition>> {
-    let named = at.named("a map of conditions by JSON Pointer");
-    let read: Vec<_> = named.iter().map(|(key, at)| condition(&key.name, at)).collect();
-    read.into_iter().collect()
-}
-
-fn condition(field: &str, at: &At<'_>) -> Option<Condition> {
-    if !field.starts_with('/') {
-        at.error("must be named by a JSON Pointer, such as /event");
-        return None;
-    }
-    let field = pointer(at, field)?;
-    let mut any_of = Vec::new();
-    for at in at.list_or_one("value") {
-        let value = literal(&at)?;
-        if any_of.contains(&value) {
-            at.error(format!("is '{}', which stands here twice", at.shown()));
-        }
-        any_of.push(value);
-    }
-    (!any_of.is_empty()).then_some(Condition { field, any_of })
-}
-
-/// A literal, as JSON text; null is null or absent.
-fn literal(at: &At<'_>) -> Option<Option<String>> {
-    match &at.node.value {
-        _ if at.node.is_null() => Some(None),
-        // YAML writes these in three ways, JSON in one.
-        Value::Scalar(scalar)
-            if scalar.plain && matches!(scalar.text.as_str(), "True" | "TRUE" | "False" | "FALSE") =>
-        {
-            Some(Some(scalar.text.to_ascii_lowercase()))
-        }
-        Value::Scalar(scalar) => Some(Some(scalar.text.clone())),
-        Value::Broken => None,
-        _ => {
-            at.error(format!("must be a value or a list of values, and is {}", at.node.kind()));
             None
         }
     }

@@ -3,7 +3,7 @@
 use super::policy::target_list;
 use super::{Context, judgement};
 use crate::config::reader::At;
-use crate::retention::calendar::{Period, Seconds, Timestamp};
+use crate::retention::calendar::{CountedFrom, Period, Seconds, Timestamp};
 use crate::retention::policy::{Action, Stage, TargetIndex};
 use chrono::{Days, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
@@ -49,7 +49,8 @@ fn stage(at: &At<'_>, context: &Context, default: Option<&[TargetIndex]>) -> Opt
     Some(Stage { after: after?, action: command?, targets: targets? })
 }
 
-fn period(at: &At<'_>, context: &Context) -> Option<Period> {
+/// A period of the calendar, or an exact one; a short one must be meant.
+pub(super) fn period(at: &At<'_>, context: &Context) -> Option<Period> {
     let period = at.period()?;
     if matches!(period, Period::Exact { seconds } if seconds < DAY.0) && !context.short_periods {
         let months = "; PT24M, say, is 24 minutes, and 24 months are P24M";
@@ -62,25 +63,36 @@ fn period(at: &At<'_>, context: &Context) -> Option<Period> {
     Some(period)
 }
 
-/// The shortest time between the deadlines of two stages, over starting points that see every month's
-/// end, a leap year and a year that is none although it divides by four.
+/// The shortest time between the deadlines of two stages, over [`starting_points`].
 ///
 /// # Errors
 /// A day for which the second does not come after the first.
 fn shortest_notice(first: Period, second: Period, zone: Tz) -> Result<Seconds, NaiveDate> {
     let mut shortest = Seconds(i64::MAX);
-    for from in [2024, 2097] {
-        let new_year = NaiveDate::from_ymd_opt(from, 1, 1).expect("every year has this day");
-        for date in (0..1461).map(|days| new_year + Days::new(days)) {
-            let start = Timestamp(date.and_time(NaiveTime::MIN).and_utc().timestamp() + DAY.0 / 2);
-            let notice = second.deadline(start, zone) - first.deadline(start, zone);
-            if notice <= Seconds(0) {
-                return Err(date);
-            }
-            shortest = shortest.min(notice);
+    for (date, start) in starting_points() {
+        let notice = second.deadline(start, zone) - first.deadline(start, zone);
+        if notice <= Seconds(0) {
+            return Err(date);
         }
+        shortest = shortest.min(notice);
     }
     Ok(shortest)
+}
+
+/// Whether one period always ends before another, whatever the starting point of both.
+pub(super) fn comes_first(first: (CountedFrom, Period), second: (CountedFrom, Period), zone: Tz) -> bool {
+    let deadline = |(from, period): (CountedFrom, Period), start| period.deadline(from.apply(start, zone), zone);
+    starting_points().all(|(_, start)| deadline(first, start) < deadline(second, start))
+}
+
+/// The noon of days that see every month's end, a leap year and a year that is none although it divides
+/// by four.
+fn starting_points() -> impl Iterator<Item = (NaiveDate, Timestamp)> {
+    [2024, 2097].into_iter().flat_map(|from| {
+        let new_year = NaiveDate::from_ymd_opt(from, 1, 1).expect("every year has this day");
+        let dates = (0..1461).map(move |days| new_year + Days::new(days));
+        dates.map(|date| (date, Timestamp(date.and_time(NaiveTime::MIN).and_utc().timestamp() + DAY.0 / 2)))
+    })
 }
 
 #[cfg(test)]

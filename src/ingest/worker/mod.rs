@@ -28,6 +28,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -348,8 +349,20 @@ struct MessageHeaders<'m, 'c>(&'m BorrowedMessage<'c>);
 
 impl Headers for MessageHeaders<'_, '_> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.last_that(|header| header == name)
+    }
+
+    fn last_ignoring_case(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.last_that(|header| header.eq_ignore_ascii_case(name))
+    }
+}
+
+impl MessageHeaders<'_, '_> {
+    fn last_that(&self, is_it: impl Fn(&str) -> bool) -> Option<Option<&[u8]>> {
         let headers = self.0.headers()?;
-        let found = (0..headers.count()).rev().map(|place| headers.get(place)).find(|header| header.key == name);
+        // The client panics at a name that is not UTF-8, and one such record must not end the instance.
+        let read = |place| std::panic::catch_unwind(AssertUnwindSafe(|| headers.get(place))).ok();
+        let found = (0..headers.count()).rev().filter_map(read).find(|header| is_it(header.key));
         found.map(|header| header.value)
     }
 }

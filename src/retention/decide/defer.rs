@@ -3,7 +3,7 @@
 use super::standing::{Addressee, Candidate};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::{Left, Reply, Request};
+use crate::retention::customer::{Course, Left, Reply, Request};
 use crate::retention::policy::PolicyIndex;
 use uuid::Uuid;
 
@@ -53,23 +53,29 @@ impl Judgement<'_> {
             return;
         }
         for policy in self.policy_indices() {
-            let is_waiting = self.waits_for_holds(policy);
-            let stop = if is_waiting { self.last_stop(policy, None) } else { None };
-            if let Some(Stop { id, .. }) = stop {
-                self.course_mut(policy).deferred_by = Some(id);
-            } else if !is_waiting && self.course(policy).is_some_and(|course| course.deferred_by.is_some()) {
-                self.course_mut(policy).deferred_by = None;
-            }
+            self.note_deferral(policy);
         }
     }
 
-    /// Whether something would leave by period but for a hold, or something that a request left.
-    pub(super) fn waits_for_holds(&self, policy: PolicyIndex) -> bool {
+    pub(super) fn note_deferral(&mut self, policy: PolicyIndex) {
+        let is_waiting = self.waits_for_holds(policy);
+        let stop = if is_waiting { self.last_stop(policy, None) } else { None };
+        if let Some(Stop { id, .. }) = stop {
+            self.course_mut(policy).deferred_by = Some(id);
+        } else if !is_waiting && self.course(policy).is_some_and(|course| course.deferred_by.is_some()) {
+            self.course_mut(policy).deferred_by = None;
+        }
+    }
+
+    /// Whether something would leave by period but for a hold, or nothing but a hold keeps what a request
+    /// left.
+    fn waits_for_holds(&self, policy: PolicyIndex) -> bool {
         let is_ready = |candidate: &Candidate| !candidate.is_on_request() && candidate.ready <= self.now();
-        let is_past_floors =
-            |left: &Left| left.request.is_some() && left.categories.iter().any(|name| self.is_past_floor(policy, name));
-        self.candidates(policy).iter().any(is_ready)
-            || self.course(policy).is_some_and(|course| course.left.iter().any(is_past_floors))
+        let is_left_to_holds = |left: &Left| {
+            left.request.is_some() && left.categories.iter().any(|name| self.is_free_of_floors(policy, name))
+        };
+        let has_left = |course: &Course| course.left.iter().any(is_left_to_holds);
+        self.candidates(policy).iter().any(is_ready) || self.course(policy).is_some_and(has_left)
     }
 
     /// The hold that deferred a command: an observed one, or the floor that kept what is left.
@@ -78,9 +84,7 @@ impl Judgement<'_> {
             super::standing::Ground::Request(request) => Some(request),
             super::standing::Ground::Period(_) => None,
         };
-        // Nothing defers the word of a request, given anew or not.
-        let is_word = !addressee.left || self.left(candidate.policy, addressee, request).is_some_and(|left| left.again);
-        if request.is_some() && is_word {
+        if request.is_some() && !addressee.left {
             return None;
         }
         let observed = self.course(candidate.policy).and_then(|course| course.deferred_by.clone());

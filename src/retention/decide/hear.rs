@@ -1,9 +1,9 @@
 //! What is told of a customer.
 
-use super::standing::{applies, ground};
+use super::standing::{applies, ground, ground_up_to};
 use super::{Circumstances, Timestamp};
 use crate::retention::activity::LastSeen;
-use crate::retention::claims::Claim;
+use crate::retention::claims::{Claim, Claims};
 use crate::retention::customer::{Course, Record};
 use crate::retention::policy::{Policy, PolicyIndex, Rulebook};
 
@@ -12,39 +12,62 @@ use crate::retention::policy::{Policy, PolicyIndex, Rulebook};
 /// A withdrawal is a request for each policy that covers the customer when it arrives, also where all that
 /// is remembered of them is from after it: what they did before can no longer be told.
 pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record, claim: &Claim) -> bool {
+    let Claim::Consent { name, given: false, .. } = claim else { return record.claims.merge(claim, circumstances.now) };
+    let policies = circumstances.rules.policies.iter().enumerate();
+    let asked = policies.filter(|(_, policy)| policy.consent.as_ref() == Some(name));
+    let index = |place: usize| PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
+    let covering: Vec<PolicyIndex> = asked
+        .map(|(place, _)| index(place))
+        .filter(|&policy| covers_or_is_asked(circumstances, policy, seen, record))
+        .collect();
     let changed = record.claims.merge(claim, circumstances.now);
-    if let (true, Claim::Consent { name, given: false, .. }) = (changed, claim) {
-        let asked = |policy: &Policy| policy.consent.as_ref() == Some(name);
-        note(circumstances, seen, record, asked, |_, _| true);
+    for policy in covering {
+        let policy = &circumstances.rules.policies[usize::from(policy.0)];
+        if let Some(at) = withdrawn_at(circumstances, policy, &record.claims) {
+            course_mut(record, &policy.key).withdrawn = Some(at);
+        }
     }
     changed
 }
 
-/// Notes for which policies a withdrawal is a request, because they cover the customer by what happened
-/// before it. Call it before activity is merged over what was seen, too.
-pub fn note_withdrawals(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record) {
-    if !record.claims.consents.is_empty() {
-        note(circumstances, seen, record, |policy| policy.consent.is_some(), |start, withdrawn| start <= withdrawn);
+/// Whether the policy covers the customer now, or has been asked to end that and has not done so yet.
+fn covers_or_is_asked(
+    circumstances: Circumstances<'_>,
+    index: PolicyIndex,
+    seen: &[LastSeen],
+    record: &Record,
+) -> bool {
+    let policy = &circumstances.rules.policies[usize::from(index.0)];
+    let course = record.courses.iter().find(|course| course.policy == policy.key);
+    let served = course.and_then(|course| course.served);
+    let withdrawn = withdrawn_at(circumstances, policy, &record.claims);
+    if let Some(at) = withdrawn.filter(|at| counts_from(circumstances.rules, *at) <= circumstances.now) {
+        return course.is_some_and(|course| course.withdrawn == Some(at)) && served.is_none_or(|served| served < at);
     }
+    let start = ground(circumstances, index, seen, &record.claims);
+    applies(policy, &record.claims) && start.is_some_and(|start| served.is_none_or(|served| start.at > served))
 }
 
-fn note(
-    circumstances: Circumstances<'_>,
-    seen: &[LastSeen],
-    record: &mut Record,
-    is_meant: impl Fn(&Policy) -> bool,
-    counts: impl Fn(Timestamp, Timestamp) -> bool,
-) {
+/// When consent to a policy was withdrawn, at the configuration's resolution, if that is the last word.
+pub(super) fn withdrawn_at(circumstances: Circumstances<'_>, policy: &Policy, claims: &Claims) -> Option<Timestamp> {
     let Circumstances { rules, almanac, .. } = circumstances;
-    for (place, policy) in rules.policies.iter().enumerate().filter(|(_, policy)| is_meant(policy)) {
-        let consent = policy.consent.as_ref().and_then(|name| record.claims.consent(name));
-        let Some(withdrawn) = consent.and_then(|consent| consent.withdrawn_last()) else { continue };
-        let withdrawn = almanac.at_resolution(rules.resolution, withdrawn);
+    let withdrawn = claims.consent(policy.consent.as_ref()?)?.withdrawn_last()?;
+    Some(almanac.at_resolution(rules.resolution, withdrawn))
+}
+
+/// Notes for which policies a withdrawal is a request, because something happened before it that they
+/// count. Call it before activity is merged over what was seen, too.
+pub fn note_withdrawals(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record) {
+    if record.claims.consents.is_empty() {
+        return;
+    }
+    for (place, policy) in circumstances.rules.policies.iter().enumerate() {
+        let Some(withdrawn) = withdrawn_at(circumstances, policy, &record.claims) else { continue };
         let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
-        let start = ground(circumstances, index, seen, &record.claims).map(|start| start.at);
-        let place = record.courses.binary_search_by(|course| course.policy.as_str().cmp(&policy.key));
-        let served = place.ok().and_then(|place| record.courses[place].served);
-        let covers = start.is_some_and(|start| counts(start, withdrawn) && served.is_none_or(|served| start > served));
+        let start = ground_up_to(circumstances, index, seen, &record.claims, withdrawn);
+        let course = record.courses.iter().find(|course| course.policy == policy.key);
+        let served = course.and_then(|course| course.served);
+        let covers = start.is_some_and(|start| served.is_none_or(|served| start.at > served));
         if covers && applies(policy, &record.claims) {
             course_mut(record, &policy.key).withdrawn = Some(withdrawn);
         }

@@ -6,7 +6,7 @@ use crate::retention::calendar::Timestamp;
 use crate::retention::command::Kept;
 use crate::retention::customer::{Left, Request};
 use crate::retention::gate::KnownSince;
-use crate::retention::policy::{Action, PolicyIndex, TargetIndex};
+use crate::retention::policy::{PolicyIndex, TargetIndex};
 use uuid::Uuid;
 
 /// A policy's categories at one target, parted into what a command may name and what is kept.
@@ -95,8 +95,7 @@ impl Judgement<'_> {
         }
     }
 
-    /// Whether a category of the policy that was left has no floor, or one that is over.
-    pub(super) fn is_past_floor(&self, policy: PolicyIndex, name: &str) -> bool {
+    pub(super) fn is_free_of_floors(&self, policy: PolicyIndex, name: &str) -> bool {
         self.category(name).is_some_and(|category| !self.floor_keeps(policy, category, View::on_request()))
     }
 
@@ -174,7 +173,7 @@ impl Judgement<'_> {
     }
 
     /// What a command would name at an addressee, and what stays: of what an earlier one left there, or
-    /// of all that none has named there.
+    /// of all.
     pub(super) fn part_for(
         &self,
         policy: PolicyIndex,
@@ -182,16 +181,11 @@ impl Judgement<'_> {
         request: Option<Request>,
         view: View,
     ) -> Parted {
-        if addressee.left {
-            let left = self.left(policy, addressee, request);
-            return self
-                .part(policy, addressee.target, view, |name| left.is_some_and(|left| left.categories.contains(name)));
-        }
-        if request.is_some() {
+        if !addressee.left {
             return self.part(policy, addressee.target, view, |_| true);
         }
-        let already = self.named_by_stage(policy, addressee.stage, addressee.target);
-        self.part(policy, addressee.target, view, |name| !already.contains(name))
+        let left = self.left(policy, addressee, request);
+        self.part(policy, addressee.target, view, |name| left.is_some_and(|left| left.categories.contains(name)))
     }
 
     pub(super) fn is_free(&self, policy: PolicyIndex, name: &str, target: TargetIndex, view: View) -> bool {
@@ -200,21 +194,11 @@ impl Judgement<'_> {
         })
     }
 
-    /// What the commands by period of one stage have named at a target.
-    pub(super) fn named_by_stage(&self, policy: PolicyIndex, stage: usize, target: TargetIndex) -> Vec<String> {
-        let key = &self.rules().target(target).key;
-        let sent = self.sent_of_stage(policy, stage).filter(|sent| sent.target == *key);
-        sent.flat_map(|sent| sent.categories.iter().cloned()).collect()
-    }
-
-    pub(super) fn would_remove(&self, policy: PolicyIndex, to: &[Addressee]) -> bool {
-        to.iter().any(|addressee| !self.part_for(policy, addressee, None, View::by_period()).named.is_empty())
-    }
-
-    /// The stage that a warning warns of.
-    pub(super) fn removal_after(&self, policy: PolicyIndex, warning: usize) -> Option<usize> {
+    /// The removing stage that a warning is of: the first after it that has something to see to.
+    fn removal_after(&self, policy: PolicyIndex, warning: usize) -> Option<Vec<Addressee>> {
         let stages = &self.policy(policy).stages;
-        (warning + 1..stages.len()).find(|&stage| stages[stage].action != Action::Warn)
+        let removing = (warning + 1..stages.len()).filter(|&stage| stages[stage].action.removes());
+        removing.map(|stage| self.to_remove(policy, stage)).find(|to| !to.is_empty())
     }
 
     /// What the removal after a warning would name now, at any of its targets; `None`: nothing follows.
@@ -224,16 +208,8 @@ impl Judgement<'_> {
 
     /// What the removal after a warning would name at any of its targets, and what all of them keep.
     pub(super) fn part_for_warning(&self, policy: PolicyIndex, warning: usize, view: View) -> Option<Parted> {
-        let stage = self.removal_after(policy, warning)?;
-        let targets = self.policy(policy).stages[stage].targets.iter();
-        let parts: Vec<Parted> = targets
-            .map(|&target| {
-                let key = &self.rules().target(target).key;
-                // Where the removal has been already, what it left there is what this is about.
-                let left = self.sent_of_stage(policy, stage).any(|sent| sent.target == *key);
-                self.part_for(policy, &Addressee { stage, target, left }, None, view)
-            })
-            .collect();
+        let to = self.removal_after(policy, warning)?;
+        let parts: Vec<Parted> = to.iter().map(|addressee| self.part_for(policy, addressee, None, view)).collect();
         let mut parted = Parted::default();
         for &category in &self.policy(policy).categories {
             let name = &self.rules().categories[usize::from(category)];
@@ -246,31 +222,23 @@ impl Judgement<'_> {
         Some(parted)
     }
 
-    /// A stage and target at which the policy left by period a category that nothing keeps any more.
-    pub(super) fn left_by_period(&self, policy: PolicyIndex) -> Option<(usize, TargetIndex)> {
-        let lefts = self.course(policy)?.left.iter().filter(|left| left.request.is_none());
-        lefts.into_iter().find_map(|left| {
-            let stage = self.policy(policy).stage_by_id(left.stage)?;
-            let target = self.rules().target_by_key(&left.target)?;
-            let in_force = self.policy(policy).stages[stage].targets.contains(&target);
-            let free = |name: &String| self.is_free(policy, name, target, View::by_period());
-            (in_force && left.categories.iter().any(free)).then_some((stage, target))
-        })
+    /// Floors end, one by one.
+    pub(super) fn wake_for_floors(&self, policy: PolicyIndex, wake: &mut super::Wake) {
+        for &category in &self.policy(policy).categories {
+            if let FloorStanding::Until(deadline) = self.floor(category) {
+                wake.at_last(deadline + self.policy(policy).lateness, self.now());
+            }
+        }
     }
 
     /// What was left waits for floors, and on request for holds.
     pub(super) fn wake_for_what_is_left(&self, policy: PolicyIndex, wake: &mut super::Wake) {
         let Some(course) = self.course(policy) else { return };
-        for left in &course.left {
-            for name in &left.categories {
-                let floor = self.category(name).map(|category| self.floor(category));
-                if let Some(FloorStanding::Until(deadline)) = floor {
-                    wake.at_last(deadline + self.policy(policy).lateness, self.now());
-                }
-            }
-            if left.request.is_some() {
-                self.wake_for_holds(policy, wake);
-            }
+        if !course.left.is_empty() {
+            self.wake_for_floors(policy, wake);
+        }
+        if course.left.iter().any(|left| left.request.is_some()) {
+            self.wake_for_holds(policy, wake);
         }
     }
 }

@@ -2,10 +2,11 @@
 //! if the words would differ, recalled and sent anew.
 
 use super::keepers::View;
+use super::standing::Addressee;
 use super::{Blocked, Judgement, Obstacle, Sending, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::command::Cause;
-use crate::retention::customer::{Course, Reply, Sent};
+use crate::retention::command::{Cause, Kept, Next};
+use crate::retention::customer::{Course, Reply, Request, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 impl Judgement<'_> {
@@ -37,10 +38,12 @@ impl Judgement<'_> {
             return false;
         }
         let (now, expires) = (self.now(), self.expiry(target));
+        let next = self.next_as_of_now(policy, &self.record.courses[course].sent[place]);
         let sent = &mut self.record.courses[course].sent[place];
         sent.attempt += 1;
         sent.sent_at = now;
         sent.expires = expires;
+        sent.next = next;
         if expires.is_none() {
             // The target has stopped acknowledging: it counts as done when sent.
             sent.reply = Reply::Done { at: now };
@@ -88,15 +91,26 @@ impl Judgement<'_> {
             return false;
         }
         let view = View::again(on_request, sent.id);
-        let parted = if sent.stage.action.removes() {
-            // Of what it spoke of then.
-            let spoken_of =
-                |name: &String| sent.categories.contains(name) || sent.kept.iter().any(|kept| kept.category == *name);
-            self.part(policy, target, view, spoken_of)
-        } else {
-            self.part_for_warning(policy, stage, view).unwrap_or_default()
-        };
-        sent.categories == parted.named && sent.kept == parted.kept
+        if !sent.stage.action.removes() {
+            let parted = self.part_for_warning(policy, stage, view).unwrap_or_default();
+            let follows = |next: Option<Next>| next.map(|next| next.action);
+            let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);
+            return same_next && sent.categories == parted.named && sent.kept == parted.kept;
+        }
+        // Of what it kept then, another command may have named some since: that is seen to.
+        let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });
+        let left = self.left(policy, &Addressee { stage, target, left: true }, request);
+        let is_left = |name: &String| left.is_some_and(|left| left.categories.contains(name));
+        let spoken_of = |name: &String| sent.categories.contains(name) || is_left(name);
+        let parted = self.part(policy, target, view, spoken_of);
+        let kept: Vec<&Kept> = sent.kept.iter().filter(|kept| is_left(&kept.category)).collect();
+        sent.categories == parted.named && kept.into_iter().eq(&parted.kept)
+    }
+
+    /// What follows a warning, and when it can if the warning is given only now.
+    fn next_as_of_now(&self, policy: PolicyIndex, sent: &Sent) -> Option<Next> {
+        let stage = self.policy(policy).stage_by_id(sent.stage)?;
+        if sent.stage.action.removes() { None } else { self.next_after_warning(policy, stage, self.ground(policy)?) }
     }
 
     fn rests_on_the_same(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
@@ -142,11 +156,14 @@ impl Judgement<'_> {
     }
 }
 
-/// Whether a warning has been followed by what it warned of.
+/// Whether nobody waits for the answer any more: a warning has been followed by the next stage; what was
+/// sent before has been taken over by a later request.
 pub(super) fn is_overtaken(course: &Course, place: usize) -> bool {
-    let is_warning = |sent: &Sent| !sent.stage.action.removes();
-    let (warning, later) = (&course.sent[place], &course.sent[place + 1..]);
-    is_warning(warning) && later.iter().any(|sent| !is_warning(sent) || sent.stage.nth > warning.stage.nth)
+    let (sent, later) = (&course.sent[place], &course.sent[place + 1..]);
+    let takes_over = |request: &Sent| {
+        request.cause != Cause::Period && request.since.at >= sent.since.at && request.since != sent.since
+    };
+    sent.followed || later.iter().any(takes_over)
 }
 
 /// When a command is to be sent again; `None`: never, it is done.

@@ -31,10 +31,10 @@ pub use standing::{Start, StartKind, applies, starting_point};
 use super::activity::LastSeen;
 use super::almanac::Almanac;
 use super::calendar::Timestamp;
-use super::command::Command;
+use super::command::{Cause, Command, Since};
 use super::customer::{Course, Record};
 use super::gate::{Gate, KnownSince};
-use super::policy::{PolicyIndex, Rulebook};
+use super::policy::{Action, PolicyIndex, Rulebook};
 use standing::{Candidate, FloorStanding, Ground};
 
 /// What may leave at this moment.
@@ -154,7 +154,7 @@ pub fn judge(
     note_withdrawals(circumstances, seen, record);
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
-    let mut judgement = Judgement { circumstances, customer, grounds, floors, record, out };
+    let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };
     judgement.withdraw();
     judgement.repeat_recalls();
     judgement.renew_leases();
@@ -165,29 +165,48 @@ pub fn judge(
     wake
 }
 
-/// What would leave by an instant if nothing changed: each with the deadline it has passed by then.
-pub fn due_by(
+/// What would come next of a policy for one customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prospect {
+    pub due: Due,
+    pub cause: Cause,
+    pub action: Action,
+    pub since: Since,
+    /// The hold that would defer it now.
+    pub held_by: Option<String>,
+}
+
+/// What a policy would send next, by period and on requests, if nothing changed; whether or not its time
+/// has come. Sends nothing and changes nothing.
+pub fn prospects(
     circumstances: Circumstances<'_>,
-    customer: &str,
+    policy: PolicyIndex,
     seen: &[LastSeen],
     record: &Record,
-    by: Timestamp,
-) -> Vec<Due> {
+) -> Vec<Prospect> {
     let mut record = record.clone();
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
-    let mut judgement =
-        Judgement { circumstances, customer, grounds, floors, record: &mut record, out: &mut Vec::new() };
+    let (record, out) = (&mut record, &mut Vec::new());
+    // Who the customer is only matters to the identity of what is sent.
+    let mut judgement = Judgement { circumstances, customer: "", seen, grounds, floors, record, out };
     judgement.withdraw();
-    let candidates = judgement.policy_indices().flat_map(|policy| judgement.candidates(policy));
-    let due = candidates.filter(|candidate| candidate.deadline <= by);
-    due.map(|candidate| judgement.due(&candidate)).collect()
+    let prospect = |candidate: &Candidate| {
+        let (cause, since) = match candidate.ground {
+            Ground::Period(start) => (Cause::Period, judgement.since(start)),
+            Ground::Request(request) => (request.cause, Judgement::request_since(request)),
+        };
+        let held_by = judgement.deferring_hold(candidate).map(|stop| stop.id);
+        Prospect { due: judgement.due(candidate), cause, action: candidate.action, since, held_by }
+    };
+    judgement.candidates(policy).iter().map(prospect).collect()
 }
 
 /// One customer under judgement.
 struct Judgement<'a> {
     circumstances: Circumstances<'a>,
     customer: &'a str,
+    seen: &'a [LastSeen],
     /// By policy: where its periods would start for this customer, but for requests.
     grounds: Vec<Option<Start>>,
     /// By floor.
@@ -288,6 +307,7 @@ impl<'a> Judgement<'a> {
             self.wake_for_virtual_end(policy, &mut wake);
             self.wake_for_requests(policy, &mut wake);
             self.wake_for_what_is_left(policy, &mut wake);
+            self.wake_for_skipped_warnings(policy, &mut wake);
         }
         if wake.blocked.is_empty() {
             self.wake_for_farewell(&mut wake);

@@ -8,7 +8,6 @@ use super::keepers::View;
 use super::standing::{Addressee, Candidate, Ground};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::claims::Consent;
 use crate::retention::command::{Cause, Since};
 use crate::retention::customer::Request;
 use crate::retention::policy::PolicyIndex;
@@ -16,25 +15,11 @@ use crate::retention::policy::PolicyIndex;
 impl Judgement<'_> {
     /// When consent to the policy was withdrawn, if that is the last word on it and counts by now.
     pub(super) fn withdrawn_at(&self, policy: PolicyIndex) -> Option<Timestamp> {
-        let name = self.policy(policy).consent.as_ref()?;
-        let withdrawn = self.record.claims.consent(name)?.withdrawn_last()?;
-        Some(self.at_resolution(withdrawn))
+        super::hear::withdrawn_at(self.circumstances, self.policy(policy), &self.record.claims)
     }
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
         self.withdrawn_at(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
-    }
-
-    /// Whether consent was given again on the very day of the withdrawal that was served: that withdrawal
-    /// covers only what came before it.
-    pub(super) fn is_consented_anew(&self, policy: PolicyIndex, served: Timestamp) -> bool {
-        let claims = &self.record.claims;
-        let is_of_that_day = |at: Option<Timestamp>| at.is_some_and(|at| self.at_resolution(at) == served);
-        let consent = self.policy(policy).consent.as_ref().and_then(|name| claims.consent(name));
-        let given_again = |consent: &Consent| {
-            is_of_that_day(consent.withdrawn) && is_of_that_day(consent.given) && consent.withdrawn_last().is_none()
-        };
-        consent.is_some_and(given_again) && !is_of_that_day(claims.erasure)
     }
 
     fn at_resolution(&self, at: Timestamp) -> Timestamp {
@@ -64,10 +49,8 @@ impl Judgement<'_> {
     /// By period, and no activity from before the withdrawal has come since.
     fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
         let since = self.course(policy).and_then(|course| course.since);
-        let came_later = match (self.ground(policy), since) {
-            (Some(start), Some(since)) => start.at > since && start.at <= withdrawn,
-            _ => false,
-        };
+        let ground = self.ground_up_to(policy, withdrawn);
+        let came_later = ground.is_some_and(|start| since.is_some_and(|since| start.at > since));
         self.is_removed(policy) && !came_later
     }
 

@@ -5,7 +5,7 @@ use super::hear::course_mut;
 use super::keepers::{Parted, View};
 use super::standing::{Addressee, Candidate, Ground, Start};
 use crate::retention::command::{Cause, Command, Next, Verb};
-use crate::retention::customer::{Course, Left, Reply, Request, Sent};
+use crate::retention::customer::{Course, Left, Reply, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 use uuid::Uuid;
 
@@ -22,8 +22,9 @@ impl Judgement<'_> {
         for addressee in &candidate.to {
             let sent = self.compose(candidate, addressee);
             if sent.stage.action.removes() {
-                self.remember_what_is_left(candidate, addressee, &sent);
+                self.remember_what_is_left(candidate, &sent);
             }
+            self.follow_warnings(policy, addressee.stage, &sent);
             self.course_mut(policy).sent.push(sent);
             let course = self.place_of(policy);
             let place = self.record.courses[course].sent.len() - 1;
@@ -36,8 +37,16 @@ impl Judgement<'_> {
             // What covers more is spent with it.
             Ground::Request(request) => course.served = course.served.max(Some(request.at)),
         }
-        if !self.waits_for_holds(policy) {
-            self.course_mut(policy).deferred_by = None;
+        course.deferred_by = None;
+        self.note_deferral(policy);
+    }
+
+    /// Warnings that have been followed by a later stage, or by a request, are no longer taken back.
+    fn follow_warnings(&mut self, policy: PolicyIndex, stage: usize, by: &Sent) {
+        let rules = self.policy(policy);
+        for earlier in &mut self.course_mut(policy).sent {
+            let is_before = by.cause != Cause::Period || rules.stage_by_id(earlier.stage) < Some(stage);
+            earlier.followed |= !earlier.stage.action.removes() && is_before;
         }
     }
 
@@ -92,6 +101,7 @@ impl Judgement<'_> {
             attempt: 1,
             expires: self.expiry(target),
             reply: Reply::None,
+            followed: false,
         };
         if sent.expires.is_none() {
             sent.reply = Reply::Done { at: self.now() };
@@ -107,46 +117,47 @@ impl Judgement<'_> {
     }
 
     /// What follows, and when it can at the earliest if the warning is given now.
-    fn next_after_warning(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Next> {
-        let next = self.policy(policy).stages.get(warning + 1)?;
-        let by_period = self.ready_by_period(policy, warning + 1, start);
-        let by_notice = self.notice_after(policy, warning, start, self.now());
-        Some(Next { action: next.action, on: by_period.max(by_notice) })
+    pub(super) fn next_after_warning(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Next> {
+        let stages = &self.policy(policy).stages;
+        let is_open = |&stage: &usize| match stages[stage].action.removes() {
+            true => !self.to_remove(policy, stage).is_empty(),
+            false => !self.targets_missing(policy, stage).is_empty(),
+        };
+        let next = (warning + 1..stages.len()).find(is_open)?;
+        let by_period = self.ready_by_period(policy, next, start);
+        let by_notice = self.notice_between(policy, warning, next, start, self.now());
+        Some(Next { action: stages[next].action, on: by_period.max(by_notice) })
     }
 
     /// What a removal leaves is the policy's to remove later, unless another command names it first; what
     /// it names, nobody has to remove again.
-    fn remember_what_is_left(&mut self, candidate: &Candidate, addressee: &Addressee, sent: &Sent) {
+    fn remember_what_is_left(&mut self, candidate: &Candidate, sent: &Sent) {
         for other in &mut self.record.courses {
             for left in other.left.iter_mut().filter(|left| left.target == sent.target) {
                 left.categories.retain(|category| !sent.categories.contains(category));
             }
-            other.left.retain(|left| !left.categories.is_empty());
+            other.left.retain(|left| left.again || !left.categories.is_empty());
         }
         let request = match candidate.ground {
             Ground::Period(_) => None,
             Ground::Request(request) => Some(request),
         };
-        // A later word of the same kind covers an earlier one.
-        let is_covered = |left: &Left| {
-            let same_kind = left.request.map(|request| request.cause) == request.map(|request| request.cause);
-            left.target == sent.target && left.stage == sent.stage && same_kind
-        };
         let categories: Vec<String> = sent.kept.iter().map(|kept| kept.category.clone()).collect();
-        let observed = self.observed_hold(candidate.policy, request);
         let course = self.course_mut(candidate.policy);
-        course.left.retain(|left| !is_covered(left));
+        // A later word of the same kind covers an earlier one, and of a policy's stages the later one sees to
+        // what both have left.
+        course.left.retain_mut(|left| {
+            let same_kind = left.request.map(|request| request.cause) == request.map(|request| request.cause);
+            if left.target != sent.target || !same_kind {
+                return true;
+            }
+            left.categories.retain(|category| !categories.contains(category));
+            left.stage != sent.stage && (left.again || !left.categories.is_empty())
+        });
         if !categories.is_empty() {
             let (target, stage) = (sent.target.clone(), sent.stage);
             course.left.push(Left { target, stage, categories, request, again: false });
-            if observed.is_some() && !addressee.left {
-                course.deferred_by = observed;
-            }
         }
-    }
-
-    fn observed_hold(&self, policy: PolicyIndex, request: Option<Request>) -> Option<String> {
-        request.and_then(|_| self.last_stop(policy, None)).map(|stop| stop.id)
     }
 
     /// The command as it leaves now: the latest attempt of what was sent.

@@ -1,5 +1,6 @@
 //! Where a policy stands for a customer: its starting point, the stages sent, the one that is next.
 
+use super::keepers::View;
 use super::{Blocked, Circumstances, Judgement, Obstacle, Wake};
 use crate::retention::activity::{KindIndex, LastSeen};
 use crate::retention::almanac::Almanac;
@@ -37,21 +38,34 @@ pub fn starting_point(
     seen: &[LastSeen],
     known: KnownSince,
 ) -> Option<Start> {
-    let start = latest_activity(since_last, seen);
+    starting_point_up_to(rules, almanac, since_last, seen, known, Timestamp::MAX)
+}
+
+fn starting_point_up_to(
+    rules: &Rulebook,
+    almanac: &Almanac,
+    since_last: &[KindIndex],
+    seen: &[LastSeen],
+    known: KnownSince,
+    last: Timestamp,
+) -> Option<Start> {
+    let start = latest_activity(since_last, seen, last);
     match known {
-        KnownSince::At(known) => {
+        KnownSince::At(known) if almanac.at_resolution(rules.resolution, known) <= last => {
             let at = almanac.at_resolution(rules.resolution, known);
             Some(start.filter(|activity| activity.at >= at).unwrap_or(Start { at, kind: StartKind::History }))
         }
-        KnownSince::Beginning | KnownSince::Unknown => start,
+        KnownSince::At(_) | KnownSince::Beginning | KnownSince::Unknown => start,
     }
 }
 
-fn latest_activity(since_last: &[KindIndex], seen: &[LastSeen]) -> Option<Start> {
+/// Each kind is remembered by its latest activity only, so what is known up to an instant may be less than
+/// what was.
+fn latest_activity(since_last: &[KindIndex], seen: &[LastSeen], last: Timestamp) -> Option<Start> {
     let mut start: Option<Start> = None;
     for &kind in since_last {
         let Some(at) = seen.get(usize::from(kind.0)).and_then(|seen| seen.timestamp()) else { continue };
-        if start.is_none_or(|earlier| earlier.at < at) {
+        if at <= last && start.is_none_or(|earlier| earlier.at < at) {
             start = Some(Start { at, kind: StartKind::Activity(kind) });
         }
     }
@@ -74,12 +88,24 @@ pub(super) fn ground(
     seen: &[LastSeen],
     claims: &Claims,
 ) -> Option<Start> {
+    ground_up_to(circumstances, policy, seen, claims, Timestamp::MAX)
+}
+
+/// The same, as far as is known of what happened up to an instant.
+pub(super) fn ground_up_to(
+    circumstances: Circumstances<'_>,
+    policy: PolicyIndex,
+    seen: &[LastSeen],
+    claims: &Claims,
+    last: Timestamp,
+) -> Option<Start> {
     let Circumstances { rules, almanac, gate, .. } = circumstances;
     let known = gate.known_since(policy);
     let policy = &rules.policies[usize::from(policy.0)];
-    let start = starting_point(rules, almanac, &policy.since_last, seen, known);
+    let start = starting_point_up_to(rules, almanac, &policy.since_last, seen, known, last);
     let given = policy.consent.as_ref().and_then(|name| claims.consent(name)?.given);
-    let Some(given) = given.map(|given| almanac.at_resolution(rules.resolution, given)) else { return start };
+    let given = given.map(|given| almanac.at_resolution(rules.resolution, given)).filter(|given| *given <= last);
+    let Some(given) = given else { return start };
     let stands = |start: &Start| start.at > given || (start.at == given && start.kind != StartKind::History);
     Some(start.filter(stands).unwrap_or(Start { at: given, kind: StartKind::Consent }))
 }
@@ -202,15 +228,24 @@ impl<'a> Judgement<'a> {
         self.grounds[usize::from(policy.0)]
     }
 
+    /// The same, as far as is known of what happened up to an instant.
+    pub(super) fn ground_up_to(&self, policy: PolicyIndex, last: Timestamp) -> Option<Start> {
+        let ground = self.ground(policy)?;
+        if ground.at <= last {
+            return Some(ground);
+        }
+        ground_up_to(self.circumstances, policy, self.seen, &self.record.claims, last)
+    }
+
     /// Where the policy's periods start: not at what was served on request, and not without consent.
     pub(super) fn start(&self, policy: PolicyIndex) -> Option<Start> {
+        if self.is_withdrawn(policy) { None } else { self.unserved_start(policy) }
+    }
+
+    fn unserved_start(&self, policy: PolicyIndex) -> Option<Start> {
         let start = self.ground(policy)?;
-        if self.is_withdrawn(policy) {
-            return None;
-        }
         let served = self.course(policy).and_then(|course| course.served);
-        let is_spent = |served: Timestamp| start.at <= served && !self.is_consented_anew(policy, served);
-        (!served.is_some_and(is_spent)).then_some(start)
+        served.is_none_or(|served| start.at > served).then_some(start)
     }
 
     pub(super) fn course(&self, policy: PolicyIndex) -> Option<&Course> {
@@ -232,7 +267,7 @@ impl<'a> Judgement<'a> {
         sent.filter_map(|sent| self.policy(policy).stage_by_id(sent.stage)).max()
     }
 
-    fn targets_missing(&self, policy: PolicyIndex, stage: usize) -> Vec<TargetIndex> {
+    pub(super) fn targets_missing(&self, policy: PolicyIndex, stage: usize) -> Vec<TargetIndex> {
         let has = |target: &TargetIndex| {
             let key = &self.rules().target(*target).key;
             self.sent_of_stage(policy, stage).any(|sent| sent.target == *key)
@@ -262,82 +297,68 @@ impl<'a> Judgement<'a> {
         candidates
     }
 
+    /// Stages in order: what a removing stage has still to see to; before it, the warnings of it that were
+    /// never given. A withdrawal takes no ground away: what was left before it must go all the same.
     fn period_candidate(&self, policy: PolicyIndex) -> Option<Candidate> {
         if self.known_since(policy) == KnownSince::Unknown {
             return None;
         }
-        let Some(start) = self.start(policy) else { return self.left_before_withdrawal(policy) };
-        let stages = &self.policy(policy).stages;
-        let whole = |stage: usize, targets: &[TargetIndex]| {
-            targets.iter().map(|&target| Addressee { stage, target, left: false }).collect::<Vec<_>>()
-        };
-        let last_sent = self.last_sent_stage(policy);
-        if let Some(last) = last_sent {
-            // A target that joined a stage later, or whose command was recalled, still has to hear of it.
-            // A warning only matters while it is the last thing that was sent.
-            let still_matters = |stage: usize| stages[stage].action.removes() || stage == last;
-            for stage in (0..=last).filter(|&stage| still_matters(stage)) {
-                let missing = self.targets_missing(policy, stage);
-                if !missing.is_empty() {
-                    return self.stage_candidate(policy, stage, whole(stage, &missing), start);
+        let start = self.unserved_start(policy)?;
+        for (place, stage) in self.policy(policy).stages.iter().enumerate() {
+            if stage.action.removes() {
+                let to = self.to_remove(policy, place);
+                if !to.is_empty() {
+                    return Some(self.stage_candidate(policy, place, to, start));
                 }
+                continue;
+            }
+            let missing = self.targets_missing(policy, place);
+            if missing.is_empty() {
+                // An unanswered or failed warning holds the next stage.
+                self.given_at(policy, place)?;
+            } else if self.warned_of(policy, place).is_some_and(|named| !named.is_empty()) {
+                let to = missing.into_iter().map(|target| Addressee { stage: place, target, left: false });
+                return Some(self.stage_candidate(policy, place, to.collect(), start));
             }
         }
-        let next = last_sent.map_or(0, |last| last + 1);
-        if next < stages.len() {
-            return self.stage_candidate(policy, next, whole(next, &stages[next].targets), start);
-        }
-        let (stage, target) = self.left_by_period(policy)?;
-        self.stage_candidate(policy, stage, vec![Addressee { stage, target, left: true }], start)
+        None
     }
 
-    /// Consent withdrawn after a removal is no request, and nothing is due again; but what the removal left
-    /// must go one day.
-    fn left_before_withdrawal(&self, policy: PolicyIndex) -> Option<Candidate> {
-        let Course { since, served, .. } = self.course(policy)?;
-        if *since <= *served {
-            return None;
+    /// Where a removing stage was not sent, or, once nothing of the policy is to come, left something that
+    /// nothing keeps any more.
+    pub(super) fn to_remove(&self, policy: PolicyIndex, stage: usize) -> Vec<Addressee> {
+        let only_left = self.is_withdrawn(policy);
+        let missing = if only_left { Vec::new() } else { self.targets_missing(policy, stage) };
+        let addressee = |target: TargetIndex| {
+            let left = Addressee { stage, target, left: true };
+            let was_said = self.left(policy, &left, None).is_some();
+            Addressee { left: was_said, ..left }
+        };
+        let mut to: Vec<Addressee> = missing.into_iter().map(addressee).collect();
+        if self.is_removed(policy) {
+            let targets = self.policy(policy).stages[stage].targets.iter();
+            let left = targets.map(|&target| Addressee { stage, target, left: true });
+            to.extend(left.filter(|addressee| self.has_left_something_free(policy, addressee)));
         }
-        let (stage, target) = self.left_by_period(policy)?;
-        self.stage_candidate(policy, stage, vec![Addressee { stage, target, left: true }], self.ground(policy)?)
+        to
     }
 
-    /// `stage` for its addressees, or the warning that has to come before it.
-    fn stage_candidate(
-        &self,
-        policy: PolicyIndex,
-        stage: usize,
-        to: Vec<Addressee>,
-        start: Start,
-    ) -> Option<Candidate> {
-        let stages = &self.policy(policy).stages;
-        if stages[stage].action == Action::Warn && self.removal_after(policy, stage).is_some() {
-            // A warning of a removal that would remove nothing isn't given; the removal takes its turn.
-            let removes_something = self.warned_of(policy, stage).is_some_and(|named| !named.is_empty());
-            if !removes_something && self.sent_of_stage(policy, stage).next().is_none() {
-                let after = stage + 1;
-                let targets = stages[after].targets.iter();
-                let to = targets.map(|&target| Addressee { stage: after, target, left: false }).collect();
-                return self.stage_candidate(policy, after, to, start);
-            }
-        }
+    fn has_left_something_free(&self, policy: PolicyIndex, addressee: &Addressee) -> bool {
+        let free = |name: &String| self.is_free(policy, name, addressee.target, View::by_period());
+        self.left(policy, addressee, None).is_some_and(|left| left.categories.iter().any(free))
+    }
+
+    fn stage_candidate(&self, policy: PolicyIndex, stage: usize, to: Vec<Addressee>, start: Start) -> Candidate {
         let mut ready = self.ready_by_period(policy, stage, start);
-        if stage > 0 && stages[stage - 1].action == Action::Warn {
-            let warning = stage - 1;
-            if self.sent_of_stage(policy, warning).next().is_some() {
-                ready = ready.max(self.notice_end(policy, warning, start)?);
-            } else if self.would_remove(policy, &to) {
-                let targets = stages[warning].targets.iter();
-                let to = targets.map(|&target| Addressee { stage: warning, target, left: false }).collect();
-                let ready = self.ready_by_period(policy, warning, start);
-                return Some(self.by_period(policy, warning, to, start, ready));
+        if let Some(notice) = self.notice_end(policy, stage, start) {
+            ready = ready.max(notice);
+        }
+        for addressee in to.iter().filter(|addressee| addressee.left) {
+            if let Some((_, end)) = self.floor_that_left(policy, addressee, None) {
+                ready = ready.max(end + self.policy(policy).lateness);
             }
         }
-        let left = to.iter().find(|addressee| addressee.left);
-        if let Some(end) = left.and_then(|addressee| self.floor_that_left(policy, addressee, None)) {
-            ready = ready.max(end.1 + self.policy(policy).lateness);
-        }
-        Some(self.by_period(policy, stage, to, start, ready))
+        self.by_period(policy, stage, to, start, ready)
     }
 
     fn by_period(
@@ -362,35 +383,42 @@ impl<'a> Judgement<'a> {
         self.deadline(policy, stage, start) + self.policy(policy).lateness
     }
 
-    /// When the notice of a warning that was sent ends; `None` while it isn't given yet: acknowledged by
-    /// every acknowledging target, for others sent.
-    fn notice_end(&self, policy: PolicyIndex, warning: usize, start: Start) -> Option<Timestamp> {
+    /// When a warning was given: acknowledged by every acknowledging target of it, for others sent; of
+    /// several the latest. `None`: it was not.
+    fn given_at(&self, policy: PolicyIndex, warning: usize) -> Option<Timestamp> {
         if !self.targets_missing(policy, warning).is_empty() {
             return None;
         }
-        let mut given = Timestamp::MIN;
-        for sent in self.sent_of_stage(policy, warning) {
-            match sent.reply {
-                Reply::Done { at } => given = given.max(at),
-                _ => return None,
-            }
-        }
-        Some(self.notice_after(policy, warning, start, given))
+        let replies = self.sent_of_stage(policy, warning).map(|sent| match sent.reply {
+            Reply::Done { at } => Some(at),
+            _ => None,
+        });
+        replies.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
     }
 
-    /// The first instant of the stage after `warning`, if that was given at `given`: the n days between
-    /// the two stages' deadlines, counted as a period of n days from the day it was given.
-    pub(super) fn notice_after(
+    /// When the notice of the last warning given before a stage ends, if the stage is the next after it.
+    fn notice_end(&self, policy: PolicyIndex, stage: usize, start: Start) -> Option<Timestamp> {
+        let warnings = (0..stage).rev().filter(|&earlier| !self.policy(policy).stages[earlier].action.removes());
+        let (warning, given) =
+            warnings.filter_map(|warning| Some((warning, self.given_at(policy, warning)?))).next()?;
+        let is_followed = self.sent_of_stage(policy, warning).all(|sent| sent.followed);
+        (!is_followed).then(|| self.notice_between(policy, warning, stage, start, given))
+    }
+
+    /// The first instant of a stage, if the warning before it was given at `given`: the n days between the
+    /// two stages' deadlines, counted as a period of n days from the day it was given.
+    pub(super) fn notice_between(
         &self,
         policy: PolicyIndex,
         warning: usize,
+        stage: usize,
         start: Start,
         given: Timestamp,
     ) -> Timestamp {
         let (rules, stages) = (self.rules(), &self.policy(policy).stages);
-        let (from, to) = (self.deadline(policy, warning, start), self.deadline(policy, warning + 1, start));
+        let (from, to) = (self.deadline(policy, warning, start), self.deadline(policy, stage, start));
         let exact = |stage: usize| matches!(stages[stage].after, Period::Exact { .. });
-        if exact(warning) || exact(warning + 1) {
+        if exact(warning) || exact(stage) {
             return given + (to - from);
         }
         let days = (local_date(to, rules.zone) - local_date(from, rules.zone)).num_days().max(0);
@@ -420,19 +448,38 @@ impl<'a> Judgement<'a> {
         let mut end = self.ready_by_period(policy, last, start);
         if last > 0 && stages[last - 1].action == Action::Warn {
             let notice = if mode.allows(Action::Warn) {
-                self.notice_end(policy, last - 1, start)?
+                let given = self.given_at(policy, last - 1)?;
+                self.notice_between(policy, last - 1, last, start, given)
             } else {
                 let given = self.ready_by_period(policy, last - 1, start);
-                self.notice_after(policy, last - 1, start, given)
+                self.notice_between(policy, last - 1, last, start, given)
             };
             end = end.max(notice);
         }
         Some(end)
     }
 
+    /// A warning whose time has come is given when something that kept what it is about goes.
+    pub(super) fn wake_for_skipped_warnings(&self, policy: PolicyIndex, wake: &mut Wake) {
+        if self.has_skipped_a_warning(policy) {
+            self.wake_for_floors(policy, wake);
+        }
+    }
+
+    fn has_skipped_a_warning(&self, policy: PolicyIndex) -> bool {
+        let Some(start) = self.start(policy) else { return false };
+        let stages = self.policy(policy).stages.iter().enumerate();
+        let mut warnings = stages.filter(|(_, stage)| !stage.action.removes()).map(|(place, _)| place);
+        warnings.any(|place| {
+            self.ready_by_period(policy, place, start) <= self.now() && !self.targets_missing(policy, place).is_empty()
+        })
+    }
+
     /// Another policy's leftovers may wait for the virtual end of this one, and for its proof.
     pub(super) fn wake_for_virtual_end(&self, policy: PolicyIndex, wake: &mut Wake) {
-        if self.record.courses.iter().all(|course| course.left.is_empty()) {
+        let waits = |other: PolicyIndex| self.has_skipped_a_warning(other);
+        let has_left = self.record.courses.iter().any(|course| !course.left.is_empty());
+        if !has_left && !self.policy_indices().any(waits) {
             return;
         }
         let Some(start) = self.start(policy) else { return };

@@ -2,7 +2,6 @@
 
 use super::Judgement;
 use super::keepers::View;
-use super::lease::is_overtaken;
 use crate::retention::command::{Cause, Command, Verb};
 use crate::retention::customer::{Course, Left, Recalled, Reply, Request, Sent};
 use crate::retention::gate::KnownSince;
@@ -18,8 +17,7 @@ impl Judgement<'_> {
         for place in 0..self.record.courses.len() {
             let course = &self.record.courses[place];
             let policy = self.rules().policy_by_key(&course.policy);
-            let gone = places_to_recall(course, |sent| self.ground_is_gone(policy, course, sent));
-            self.give_words_again(place, &gone);
+            let gone = places_to_recall(course, |sent| self.ground_is_gone(policy, sent));
             self.recall(place, &gone);
             self.record.courses[place].round += u32::from(!gone.is_empty());
         }
@@ -30,7 +28,8 @@ impl Judgement<'_> {
         let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
         let Some(start) = self.start(policy) else { return };
         // Whatever was left on a request is covered by the period that runs again.
-        let has_returned = course.left.iter().any(|left| left.request.is_some());
+        let is_past = |left: &Left| !left.again && left.request.is_some_and(|request| request.at < start.at);
+        let has_returned = course.left.iter().any(is_past);
         let came_later = course.since.is_some_and(|since| start.at > since);
         if came_later {
             let standing = places_to_recall(course, |sent| sent.cause == Cause::Period);
@@ -45,13 +44,13 @@ impl Judgement<'_> {
             course.deferred_by = None;
         }
         if has_returned {
-            course.left.retain(|left| left.request.is_none());
+            course.left.retain(|left| !is_past(left));
             course.deferred_by = None;
         }
         course.round += u32::from(came_later || has_returned);
     }
 
-    fn ground_is_gone(&self, policy: Option<PolicyIndex>, course: &Course, sent: &Sent) -> bool {
+    fn ground_is_gone(&self, policy: Option<PolicyIndex>, sent: &Sent) -> bool {
         let Some(policy) = policy else { return true };
         let rules = self.policy(policy);
         let Some(stage) = rules.stage_by_id(sent.stage) else { return true };
@@ -61,7 +60,7 @@ impl Judgement<'_> {
             return true;
         }
         match sent.cause {
-            Cause::Period => self.ground_by_period_is_gone(policy, course, sent, stage, target),
+            Cause::Period => self.ground_by_period_is_gone(policy, sent, stage, target),
             Cause::Withdrawn => {
                 let stands = |at| self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= at);
                 !stands(sent.since.at) || self.names_something_kept(policy, sent, target)
@@ -70,19 +69,12 @@ impl Judgement<'_> {
         }
     }
 
-    fn ground_by_period_is_gone(
-        &self,
-        policy: PolicyIndex,
-        course: &Course,
-        sent: &Sent,
-        stage: usize,
-        target: TargetIndex,
-    ) -> bool {
+    fn ground_by_period_is_gone(&self, policy: PolicyIndex, sent: &Sent, stage: usize, target: TargetIndex) -> bool {
         if self.last_stop(policy, Some(sent.id)).is_some() {
             return true;
         }
         match self.ground(policy) {
-            Some(start) if self.deadline(policy, stage, start) > self.now() => return true,
+            Some(start) if start.at > sent.since.at || self.deadline(policy, stage, start) > self.now() => return true,
             // What was asked for since takes no ground away, and what isn't known yet neither.
             None if self.known_since(policy) != KnownSince::Unknown => return true,
             _ => {}
@@ -90,8 +82,7 @@ impl Judgement<'_> {
         if sent.stage.action.removes() {
             return self.names_something_kept(policy, sent, target);
         }
-        let place = course.sent.iter().position(|other| other.id == sent.id);
-        place.is_some_and(|place| !is_overtaken(course, place)) && self.warns_of_something_kept(policy, stage, sent)
+        self.warns_of_something_kept(policy, stage, sent)
     }
 
     fn names_something_kept(&self, policy: PolicyIndex, sent: &Sent, target: TargetIndex) -> bool {
@@ -99,37 +90,53 @@ impl Judgement<'_> {
         !self.part(policy, target, view, |name| sent.categories.contains(name)).kept.is_empty()
     }
 
+    /// That another command has removed it first is no reason to take the warning back.
     fn warns_of_something_kept(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
         let parted = self.part_for_warning(policy, stage, View::again(false, sent.id));
-        parted.is_some_and(|parted| sent.categories.iter().any(|category| !parted.named.contains(category)))
+        parted.is_some_and(|parted| parted.kept.iter().any(|kept| sent.categories.contains(&kept.category)))
     }
 
-    /// The word of a request that is recalled because something keeps what it named must be given anew.
-    fn give_words_again(&mut self, course: usize, places: &[usize]) {
-        let Some(policy) = self.rules().policy_by_key(&self.record.courses[course].policy) else { return };
-        let names = |category: &u8| self.rules().categories[usize::from(*category)].clone();
-        let all: Vec<String> = self.policy(policy).categories.iter().map(names).collect();
-        for &place in places {
-            let sent = &self.record.courses[course].sent[place];
-            let stands = match sent.cause {
-                Cause::Period => false,
-                Cause::Withdrawn => self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at),
-                Cause::ErasureRequest => true,
-            };
-            if !stands {
-                continue;
-            }
-            let request = Some(Request { cause: sent.cause, at: sent.since.at });
-            let (target, stage) = (sent.target.clone(), sent.stage);
-            let lefts = &mut self.record.courses[course].left;
-            lefts.retain(|left| !(left.target == target && left.stage == stage && left.request == request));
-            lefts.push(Left { target, stage, categories: all.clone(), request, again: true });
+    /// What is recalled must be said again: all that the policy keeps there but for what its other commands
+    /// have named, and what others have seen to since it was left.
+    fn leave(&mut self, course: usize, place: usize) {
+        let Course { policy, sent: all, left, .. } = &self.record.courses[course];
+        let sent = &all[place];
+        let Some(policy) = self.rules().policy_by_key(policy).filter(|_| sent.stage.action.removes()) else { return };
+        let stands = match sent.cause {
+            Cause::Withdrawn => self.withdrawn_at(policy) == Some(sent.since.at),
+            Cause::Period | Cause::ErasureRequest => true,
+        };
+        if !stands {
+            return;
         }
+        let request = (sent.cause != Cause::Period).then_some(Request { cause: sent.cause, at: sent.since.at });
+        let is_it = |left: &Left| left.target == sent.target && left.stage == sent.stage && left.request == request;
+        let left = left.iter().find(|left| is_it(left));
+        let is_same = |other: &&Sent| {
+            (&other.target, other.stage, other.cause, &other.since)
+                == (&sent.target, sent.stage, sent.cause, &sent.since)
+        };
+        let others: Vec<&Sent> = all.iter().filter(|other| other.id != sent.id).filter(is_same).collect();
+        let is_open = |name: &String| {
+            let was_kept = |sent: &Sent| sent.kept.iter().any(|kept| kept.category == *name);
+            let is_named = others.iter().any(|other| other.categories.contains(name));
+            let was_left = was_kept(sent) || others.iter().any(|other| was_kept(other));
+            let is_left = left.is_some_and(|left| left.categories.contains(name));
+            !is_named && (sent.categories.contains(name) || !was_left || is_left)
+        };
+        let names = self.policy(policy).categories.iter().map(|&place| &self.rules().categories[usize::from(place)]);
+        let categories: Vec<String> = names.filter(|name| is_open(name)).cloned().collect();
+        let new =
+            Left { target: sent.target.clone(), stage: sent.stage, categories, request, again: others.is_empty() };
+        let lefts = &mut self.record.courses[course].left;
+        lefts.retain(|left| !(left.target == new.target && left.stage == new.stage && left.request == new.request));
+        lefts.push(new);
     }
 
     /// Takes commands of one course back, in the order they were sent.
     pub(super) fn recall(&mut self, course: usize, places: &[usize]) {
         for &place in places.iter().rev() {
+            self.leave(course, place);
             let command = self.record.courses[course].sent.remove(place);
             let policy = self.record.courses[course].policy.clone();
             let id = self.recall_id(&policy, &command);
@@ -190,11 +197,7 @@ impl Judgement<'_> {
 fn places_to_recall(course: &Course, is_gone: impl Fn(&Sent) -> bool) -> Vec<usize> {
     let can_be_recalled = |place: usize| {
         let sent = &course.sent[place];
-        if sent.stage.action.removes() {
-            !matches!(sent.reply, Reply::Done { .. })
-        } else {
-            !is_overtaken(course, place)
-        }
+        if sent.stage.action.removes() { !matches!(sent.reply, Reply::Done { .. }) } else { !sent.followed }
     };
     let places = 0..course.sent.len();
     places.filter(|&place| can_be_recalled(place) && is_gone(&course.sent[place])).collect()

@@ -5,7 +5,7 @@ use super::memory::{Memory, SourceMemory};
 use super::source::SourceGate;
 use super::{Gate, KnownSince};
 use crate::retention::calendar::{Seconds, Timestamp};
-use crate::retention::policy::{FloorIndex, PolicyIndex, Rulebook, SourceIndex};
+use crate::retention::policy::{FloorIndex, PolicyIndex, Rulebook, SourceIndex, Trust};
 use crate::retention::progress::{ConfigHash, Progress};
 use std::sync::Arc;
 
@@ -118,8 +118,8 @@ impl GateTable {
     /// for ever, or not heard of.
     pub fn delivers_from(&self, now: Timestamp) -> Option<Timestamp> {
         let live = self.sources.iter().filter(|source| !source.trust().retired);
-        let reaches = live.map(|source| Some(now - source.kept_for()? - source.trust().allowed_lateness));
-        reaches.fold(Some(now), |earliest, reach| Some(earliest?.min(reach?)))
+        let mut reaches = live.map(|source| Some(now - source.kept_for()? - source.trust().allowed_lateness));
+        reaches.try_fold(now, |earliest, reach| Some(earliest.min(reach?)))
     }
 
     /// Whether the source's progress counts at `now`. A retired source is not waited for.
@@ -156,6 +156,21 @@ impl GateTable {
         known.max().unwrap_or(KnownSince::Unknown)
     }
 
+    /// What is remembered of a policy's history, be nothing heard of it under this configuration yet.
+    pub fn remembered_since(&self, policy: PolicyIndex) -> KnownSince {
+        self.rules_remembered_since(&self.policies[usize::from(policy.0)].history_rules)
+    }
+
+    /// The same for a floor.
+    pub fn floor_remembered_since(&self, floor: FloorIndex) -> KnownSince {
+        self.rules_remembered_since(&self.floors[usize::from(floor.0)])
+    }
+
+    fn rules_remembered_since(&self, rules: &[(SourceIndex, u16)]) -> KnownSince {
+        let known = rules.iter().map(|(source, rule)| self.remembered(self.source(*source).trust(), *rule));
+        known.max().unwrap_or(KnownSince::Unknown)
+    }
+
     fn source(&self, index: SourceIndex) -> &SourceGate {
         &self.sources[usize::from(index.0)]
     }
@@ -166,6 +181,10 @@ impl GateTable {
         if !trust.retired {
             return source.rule_known_since(usize::from(rule));
         }
+        self.remembered(trust, rule)
+    }
+
+    fn remembered(&self, trust: &Trust, rule: u16) -> KnownSince {
         match trust.rules.get(usize::from(rule)) {
             Some(rule) if rule.history_from_beginning => KnownSince::Beginning,
             // Its rules may have moved since it was last read, so the latest of them counts for all.

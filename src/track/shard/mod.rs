@@ -10,6 +10,7 @@
 //! * [`braking`]: what the brake makes of it
 //! * [`evidence`]: what goes to audit
 //! * [`stats`]: what metrics ask for, from [`counts`] that are kept
+//! * [`survey`]: who is due by a date
 //! * [`undo`]: taking a batch back
 
 mod apply;
@@ -19,10 +20,12 @@ mod decide;
 mod evidence;
 mod restore;
 mod stats;
+mod survey;
 mod undo;
 
 pub use restore::RestoreError;
 pub use stats::{PolicyStats, Stats};
+pub use survey::{Listed, Waits};
 
 use super::due::Due;
 use super::forgotten::Forgotten;
