@@ -237,7 +237,7 @@ impl PolicyBrake {
         due.ready <= self.effective || due.asked.is_some_and(asked_before)
     }
 
-    fn lane(&self, due: Due) -> &Lane {
+    pub fn lane(&self, due: Due) -> &Lane {
         if due.asked.is_some() { &self.on_request } else { &self.by_period }
     }
 

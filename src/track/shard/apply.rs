@@ -140,7 +140,7 @@ impl Shard {
         if outcome.is_ok() {
             self.begin_passes();
         }
-        self.tell_instruction(instruction, &outcome);
+        self.tell_instruction(instruction, &outcome, append);
         outcome
     }
 
@@ -205,7 +205,10 @@ impl Shard {
                 answered != Answered::Nothing
             });
         }
-        self.tell_acknowledged(customer, ack, append, answered);
+        // An answer to nothing changes nothing but a metric.
+        if answered != Answered::Nothing {
+            self.tell_acknowledged(customer, ack, append, answered);
+        }
         answered
     }
 }
