@@ -84,7 +84,9 @@ impl Judgement<'_> {
             super::standing::Ground::Request(request) => Some(request),
             super::standing::Ground::Period(_) => None,
         };
-        if request.is_some() && !addressee.left {
+        // Nothing defers the word of a request, given anew or not.
+        let is_word = !addressee.left || self.left(candidate.policy, addressee, request).is_some_and(|left| left.again);
+        if request.is_some() && is_word {
             return None;
         }
         let observed = self.course(candidate.policy).and_then(|course| course.deferred_by.clone());

@@ -54,6 +54,11 @@ impl Judgement<'_> {
         self.is_removed(policy) && !came_later
     }
 
+    /// A withdrawal doesn't, once consent is given again.
+    pub(super) fn stands(&self, policy: PolicyIndex, request: Request) -> bool {
+        request.cause != Cause::Withdrawn || self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= request.at)
+    }
+
     /// When a request was made, to the second.
     pub(super) fn asked_at(&self, policy: PolicyIndex, request: Request) -> Timestamp {
         let claims = &self.record.claims;
@@ -96,7 +101,7 @@ impl Judgement<'_> {
     /// What an earlier word left at a target and nothing keeps any more, or a word that was recalled.
     fn left_by_request(&self, policy: PolicyIndex) -> Option<Candidate> {
         let (stage, target, request) = self.course(policy)?.left.iter().find_map(|left| {
-            let request = left.request?;
+            let request = left.request.filter(|request| self.stands(policy, *request))?;
             let stage = self.policy(policy).stage_by_id(left.stage)?;
             let target = self.rules().target_by_key(&left.target)?;
             let view = View::on_request();

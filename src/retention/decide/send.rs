@@ -37,7 +37,6 @@ impl Judgement<'_> {
             // What covers more is spent with it.
             Ground::Request(request) => course.served = course.served.max(Some(request.at)),
         }
-        course.deferred_by = None;
         self.note_deferral(policy);
     }
 

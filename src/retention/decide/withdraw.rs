@@ -61,11 +61,10 @@ impl Judgement<'_> {
         }
         match sent.cause {
             Cause::Period => self.ground_by_period_is_gone(policy, sent, stage, target),
-            Cause::Withdrawn => {
-                let stands = |at| self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= at);
-                !stands(sent.since.at) || self.names_something_kept(policy, sent, target)
+            cause => {
+                let request = Request { cause, at: sent.since.at };
+                !self.stands(policy, request) || self.names_something_kept(policy, sent, target)
             }
-            Cause::ErasureRequest => self.names_something_kept(policy, sent, target),
         }
     }
 
@@ -102,14 +101,10 @@ impl Judgement<'_> {
         let Course { policy, sent: all, left, .. } = &self.record.courses[course];
         let sent = &all[place];
         let Some(policy) = self.rules().policy_by_key(policy).filter(|_| sent.stage.action.removes()) else { return };
-        let stands = match sent.cause {
-            Cause::Withdrawn => self.withdrawn_at(policy) == Some(sent.since.at),
-            Cause::Period | Cause::ErasureRequest => true,
-        };
-        if !stands {
+        let request = (sent.cause != Cause::Period).then_some(Request { cause: sent.cause, at: sent.since.at });
+        if request.is_some_and(|request| !self.stands(policy, request)) {
             return;
         }
-        let request = (sent.cause != Cause::Period).then_some(Request { cause: sent.cause, at: sent.since.at });
         let is_it = |left: &Left| left.target == sent.target && left.stage == sent.stage && left.request == request;
         let left = left.iter().find(|left| is_it(left));
         let is_same = |other: &&Sent| {
