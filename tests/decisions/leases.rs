@@ -67,7 +67,6 @@ fn failed_is_sent_again_when_the_lease_ends() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn if_its_words_would_differ_it_is_recalled_and_sent_anew() {
     // Since b has removed the address nothing keeps it any more, and nobody has to remove it again.
     let story = Story::new(&["a: email name; purchase; P1Y expire crm", "b: email; purchase; P13M expire crm"])
@@ -89,21 +88,4 @@ fn if_its_words_would_differ_it_is_recalled_and_sent_anew() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 4, "a's first, b's, the recall, a's second");
-=======
-fn what_another_command_has_seen_to_meanwhile_changes_no_word_of_it() {
-    // Since b has removed the address nothing keeps it any more.
-    Story::new(&["a: email name; purchase; P1Y expire crm", "b: email; purchase; P13M expire crm"])
-        .without_acknowledgements()
-        .active("purchase", "2024-03-10")
-        .expect_from(
-            "2025-04-12",
-            "2025-04-16",
-            &[
-                // Every 72 hours since 2025-03-13T00:00.
-                "2025-04-12T01:00:00 a expire crm [name] kept [email by b] attempt 11",
-                "2025-04-13T00:00:00 b expire crm [email]",
-                "2025-04-15T01:00:00 a expire crm [name] kept [email by b] attempt 12",
-            ],
-        );
->>>>>>> wt4
 }

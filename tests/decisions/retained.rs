@@ -141,11 +141,7 @@ fn on_request_it_keeps_as_a_hold_does() {
             &[
                 "2026-03-03T00:00:00 offers anonymise crm [email]",
                 "2026-03-11T00:00:00 offers anonymise crm [] kept [email by hold:retained:crm] on erasure 2026-03-10",
-<<<<<<< HEAD
                 // What was sent by period is not sent again: the request has taken over.
-=======
-                // It takes the place of what was retained.
->>>>>>> wt4
                 "2026-08-01T00:00:00 offers anonymise crm [email] on erasure 2026-03-10 deferred by retained:crm",
             ],
         );
