@@ -41,6 +41,9 @@ pub struct Course {
     pub served: Option<Timestamp>,
     /// When consent was withdrawn, at the configuration's resolution, if the policy covered the customer.
     pub withdrawn: Option<Timestamp>,
+    /// When consent was first withdrawn since it was last given, at the configuration's resolution: what
+    /// happened later has started nothing.
+    pub refused_since: Option<Timestamp>,
     /// The hold that was last in force, as long as something that it deferred has not been sent.
     pub deferral: Option<Deferral>,
 }
@@ -73,6 +76,7 @@ impl Course {
             left: Vec::new(),
             served: None,
             withdrawn: None,
+            refused_since: None,
             deferral: None,
         }
     }

@@ -172,8 +172,14 @@ impl Offline {
         }
     }
 
-    fn arrive(&mut self, now: Timestamp, arrivals: Vec<Arrival>) {
+    fn arrive(&mut self, now: Timestamp, mut arrivals: Vec<Arrival>) {
         let mut touched = BTreeSet::new();
+        // Of one instant what was done comes before what was said of it, so that no order matters.
+        arrivals.sort_by_key(|arrival| match arrival {
+            Arrival::Activity { .. } => 0,
+            Arrival::Claim { claim: Claim::Consent { given: false, .. }, .. } => 2,
+            Arrival::Claim { .. } | Arrival::Acknowledgement { .. } => 1,
+        });
         for arrival in arrivals {
             let Some(arrival) = self.admit(arrival) else { continue };
             let Offline { rules, almanac, gate, customers, .. } = self;

@@ -316,6 +316,7 @@ fn write_course(writer: &mut Writer<'_>, course: &Course) {
     });
     writer.option(course.served, |writer, at| writer.signed(at.0));
     writer.option(course.withdrawn, |writer, at| writer.signed(at.0));
+    writer.option(course.refused_since, |writer, at| writer.signed(at.0));
     writer.option(course.deferral.as_ref(), |writer, deferral| {
         writer.text(&deferral.id);
         writer.option(deferral.until, |writer, at| writer.signed(at.0));
@@ -339,6 +340,7 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
         })?,
         served: reader.option(read_time)?,
         withdrawn: reader.option(read_time)?,
+        refused_since: reader.option(read_time)?,
         deferral: reader.option(|reader| {
             let id = read_text(reader)?;
             Ok(Deferral { id, until: reader.option(read_time)?, lifted: reader.option(read_time)? })
@@ -637,7 +639,8 @@ mod tests {
                 });
                 let (left, since) = (left.collect(), since.map(Timestamp));
                 let deferral = since.map(|lifted| Deferral { id: policy.clone(), until: since, lifted: Some(lifted) });
-                let course = Course { policy, round, since, sent, left, served: since, withdrawn: since, deferral };
+                let (served, withdrawn, refused_since) = (since, since, since);
+                let course = Course { policy, round, since, sent, left, served, withdrawn, refused_since, deferral };
                 Record { courses: vec![course], recalls, claims }
             },
         )

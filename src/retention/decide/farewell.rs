@@ -33,7 +33,10 @@ impl Farewell {
     /// is known does not make them due once more.
     pub fn stand(&self, rules: &Rulebook, record: &mut Record) {
         for policy in &rules.policies {
-            course_mut(record, &policy.key).served = Some(self.served);
+            let refused = self.withdrawn.iter().find(|(name, _)| policy.consent.as_ref() == Some(name));
+            let course = course_mut(record, &policy.key);
+            course.served = Some(self.served);
+            course.refused_since = refused.map(|(_, at)| rules.resolution.apply(*at, rules.zone));
         }
         for (name, at) in &self.withdrawn {
             let withdrawal = Claim::Consent { name: name.clone(), given: false, at: *at };

@@ -15,22 +15,52 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     if let Claim::Hold { .. } | Claim::Unhold { .. } = claim {
         return hear_of_hold(circumstances, seen, record, claim);
     }
-    let Claim::Consent { name, given: false, .. } = claim else { return record.claims.merge(claim, circumstances.now) };
-    let policies = circumstances.rules.policies.iter().enumerate();
-    let asked = policies.filter(|(_, policy)| policy.consent.as_ref() == Some(name));
+    let Claim::Consent { name, given, .. } = claim else { return record.claims.merge(claim, circumstances.now) };
+    let rules = circumstances.rules;
+    let policies = rules.policies.iter().enumerate().filter(|(_, policy)| policy.consent.as_ref() == Some(name));
     let index = |place: usize| PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
-    let covering: Vec<PolicyIndex> = asked
-        .map(|(place, _)| index(place))
-        .filter(|&policy| covers_or_is_asked(circumstances, policy, seen, record))
-        .collect();
+    let asked: Vec<(PolicyIndex, Standing)> =
+        policies.map(|(place, _)| (index(place), Standing::of(circumstances, index(place), seen, record))).collect();
     let changed = record.claims.merge(claim, circumstances.now);
-    for policy in covering {
-        let policy = &circumstances.rules.policies[usize::from(policy.0)];
-        if let Some(at) = withdrawn_at(circumstances, policy, &record.claims) {
-            course_mut(record, &policy.key).withdrawn = Some(at);
+    for (policy, before) in asked {
+        let policy = &rules.policies[usize::from(policy.0)];
+        let at = withdrawn_at(circumstances, policy, &record.claims);
+        let course = course_mut(record, &policy.key);
+        course.refused_since = at.map(|at| before.refused_since.map_or(at, |since| since.min(at)));
+        if let Some(at) = at.filter(|_| before.covers && !given) {
+            course.withdrawn = Some(at);
         }
     }
     changed
+}
+
+/// Where a policy with consent stands when a word on that arrives.
+struct Standing {
+    /// It covers the customer, or has been asked to end that and has not done so yet.
+    covers: bool,
+    refused_since: Option<Timestamp>,
+}
+
+impl Standing {
+    fn of(circumstances: Circumstances<'_>, index: PolicyIndex, seen: &[LastSeen], record: &Record) -> Standing {
+        let policy = &circumstances.rules.policies[usize::from(index.0)];
+        let course = record.courses.iter().find(|course| course.policy == policy.key);
+        let served = course.and_then(|course| course.served);
+        let withdrawn = withdrawn_at(circumstances, policy, &record.claims);
+        let refused_since = withdrawn.map(|at| course.and_then(|course| course.refused_since).unwrap_or(at));
+        let covers = match withdrawn.filter(|at| counts_from(circumstances.rules, *at) <= circumstances.now) {
+            Some(at) => {
+                let was_asked = course.is_some_and(|course| course.withdrawn == Some(at));
+                was_asked && served.is_none_or(|served| served < at)
+            }
+            None => {
+                let start = ground(circumstances, index, seen, &record.claims);
+                let is_open = start.is_some_and(|start| served.is_none_or(|served| start.at > served));
+                is_open && applies(policy, &record.claims)
+            }
+        };
+        Standing { covers, refused_since }
+    }
 }
 
 /// What a hold that is lifted has deferred must be able to name it.
@@ -41,24 +71,6 @@ fn hear_of_hold(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mu
         judgement.note_what_was_lifted();
         changed
     })
-}
-
-/// Whether the policy covers the customer now, or has been asked to end that and has not done so yet.
-fn covers_or_is_asked(
-    circumstances: Circumstances<'_>,
-    index: PolicyIndex,
-    seen: &[LastSeen],
-    record: &Record,
-) -> bool {
-    let policy = &circumstances.rules.policies[usize::from(index.0)];
-    let course = record.courses.iter().find(|course| course.policy == policy.key);
-    let served = course.and_then(|course| course.served);
-    let withdrawn = withdrawn_at(circumstances, policy, &record.claims);
-    if let Some(at) = withdrawn.filter(|at| counts_from(circumstances.rules, *at) <= circumstances.now) {
-        return course.is_some_and(|course| course.withdrawn == Some(at)) && served.is_none_or(|served| served < at);
-    }
-    let start = ground(circumstances, index, seen, &record.claims);
-    applies(policy, &record.claims) && start.is_some_and(|start| served.is_none_or(|served| start.at > served))
 }
 
 /// When consent to a policy was withdrawn, at the configuration's resolution, if that is the last word.
@@ -77,8 +89,9 @@ pub fn note_withdrawals(circumstances: Circumstances<'_>, seen: &[LastSeen], rec
     for (place, policy) in circumstances.rules.policies.iter().enumerate() {
         let Some(withdrawn) = withdrawn_at(circumstances, policy, &record.claims) else { continue };
         let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
-        let start = ground_up_to(circumstances, index, seen, &record.claims, withdrawn);
         let course = record.courses.iter().find(|course| course.policy == policy.key);
+        let last = course.and_then(|course| course.refused_since).map_or(withdrawn, |since| since.min(withdrawn));
+        let start = ground_up_to(circumstances, index, seen, &record.claims, last);
         let served = course.and_then(|course| course.served);
         let covers = start.is_some_and(|start| served.is_none_or(|served| start.at > served));
         if covers && applies(policy, &record.claims) {

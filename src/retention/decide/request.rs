@@ -62,7 +62,8 @@ impl Judgement<'_> {
     /// By period, and no activity from before the withdrawal has come since.
     fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
         let since = self.course(policy).and_then(|course| course.since);
-        let ground = self.ground_up_to(policy, withdrawn);
+        let refused = self.course(policy).and_then(|course| course.refused_since);
+        let ground = self.ground_up_to(policy, refused.map_or(withdrawn, |since| since.min(withdrawn)));
         let came_later = ground.is_some_and(|start| since.is_some_and(|since| start.at > since));
         self.is_removed(policy) && !came_later
     }

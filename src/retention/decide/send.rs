@@ -43,7 +43,10 @@ impl Judgement<'_> {
     fn follow_warnings(&mut self, policy: PolicyIndex, stage: usize, by: &Sent) {
         let rules = self.policy(policy);
         for earlier in &mut self.course_mut(policy).sent {
-            let is_before = by.cause != Cause::Period || rules.stage_by_id(earlier.stage) < Some(stage);
+            let is_before = match by.cause {
+                Cause::Period => rules.stage_by_id(earlier.stage) < Some(stage),
+                Cause::Withdrawn | Cause::ErasureRequest => by.since.at >= earlier.since.at,
+            };
             earlier.followed |= !earlier.stage.action.removes() && is_before;
         }
     }

@@ -468,8 +468,15 @@ impl<'a> Judgement<'a> {
         Some(end)
     }
 
-    /// A warning whose time has come is given when something that kept what it is about goes.
+    /// A warning that would be of nothing now may be of something when its time comes, or, if that has come,
+    /// when something that keeps goes.
     pub(super) fn wake_for_skipped_warnings(&self, policy: PolicyIndex, wake: &mut Wake) {
+        let Some(start) = self.start(policy) else { return };
+        for (place, stage) in self.policy(policy).stages.iter().enumerate() {
+            if !stage.action.removes() && !self.targets_missing(policy, place).is_empty() {
+                wake.at_last(self.ready_by_period(policy, place, start), self.now());
+            }
+        }
         if self.has_skipped_a_warning(policy) {
             self.wake_for_floors(policy, wake);
         }

@@ -36,7 +36,6 @@ impl Judgement<'_> {
             let course = &mut self.record.courses[place];
             let mut past = past.into_iter();
             course.left.retain(|_| !past.next().unwrap_or(false));
-            course.deferral = None;
         }
         if came_later {
             let standing = places_to_recall(&self.record.courses[place], |sent| sent.cause == Cause::Period);
@@ -48,7 +47,6 @@ impl Judgement<'_> {
             course.sent.retain(waits);
             course.left.retain(|left| left.request.is_some());
             course.since = None;
-            course.deferral = None;
         }
         course.round += u32::from(came_later || has_returned);
     }
@@ -157,8 +155,8 @@ impl Judgement<'_> {
         self.send_recalls(first_new);
     }
 
-    /// Sends the next attempt of every recall from `first` on. One of what is done already, or to a target
-    /// that doesn't acknowledge, counts as answered; one to a target that has left the configuration waits for it to return.
+    /// Sends the next attempt of every recall from `first` on. One to a target that doesn't acknowledge
+    /// counts as answered; one to a target that has left the configuration waits for it to return.
     fn send_recalls(&mut self, first: usize) {
         let mut place = first;
         while place < self.record.recalls.len() {
@@ -171,9 +169,8 @@ impl Judgement<'_> {
             recalled.attempt += 1;
             recalled.sent_at = now;
             let command = recall_command(recalled, target);
-            let is_done = matches!(recalled.command.reply, Reply::Done { .. });
             self.out.push(command);
-            if !is_done && self.rules().target(target).acknowledge_within.is_some() {
+            if self.rules().target(target).acknowledge_within.is_some() {
                 place += 1;
             } else {
                 self.record.recalls.remove(place);
