@@ -258,7 +258,11 @@ impl Claims {
     fn overflow(&mut self, at: Timestamp) -> bool {
         let reason = format!("more than {CLAIMS_MAX} holds, consents or attributes");
         let placed = Placed { id: OVERFLOW_HOLD.to_owned(), until: None, reason, policies: None };
-        self.merge_hold(Hold { tag: HoldTag::of(OVERFLOW_HOLD), at, placed: Some(placed) }, false)
+        let tag = HoldTag::of(OVERFLOW_HOLD);
+        // Older than the last word on it as the claim may be, it is news.
+        let before = self.holds.iter().find(|hold| hold.tag == tag);
+        let at = before.map_or(at, |before| before.at.max(at));
+        self.merge_hold(Hold { tag, at, placed: Some(placed) }, false)
     }
 
     /// Whether the customer is held because there was no room for something.

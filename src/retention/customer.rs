@@ -121,6 +121,8 @@ pub enum Reply {
     /// first sending and the append time of its signal.
     Done {
         at: Timestamp,
+        /// When that was heard.
+        heard: Timestamp,
     },
     /// The target must keep the data until then.
     Retained {
@@ -144,8 +146,8 @@ pub struct Left {
     pub request: Option<Request>,
     /// What was sent was recalled, so it must be said again, whatever keeps.
     pub again: bool,
-    /// A policy has kept something of it for longer than its floors did.
-    pub outlasted: bool,
+    /// What a policy has kept of it for longer than its floor did.
+    pub outlasted: Vec<String>,
 }
 
 /// An erasure request, withdrawn consent or objection.

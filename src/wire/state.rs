@@ -312,7 +312,7 @@ fn write_course(writer: &mut Writer<'_>, course: &Course) {
             writer.signed(request.at.0);
         });
         writer.byte(u8::from(left.again));
-        writer.byte(u8::from(left.outlasted));
+        writer.list(&left.outlasted, |writer, name| writer.text(name));
     });
     writer.option(course.served, |writer, at| writer.signed(at.0));
     writer.option(course.withdrawn, |writer, at| writer.signed(at.0));
@@ -335,7 +335,7 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
             let stage = read_stage(reader)?;
             let categories = reader.list(read_text)?;
             let request = reader.option(|reader| Ok(Request { cause: read_cause(reader)?, at: read_time(reader)? }))?;
-            let (again, outlasted) = (read_flag(reader)?, read_flag(reader)?);
+            let (again, outlasted) = (read_flag(reader)?, reader.list(read_text)?);
             Ok(Left { target, stage, categories, request, again, outlasted })
         })?,
         served: reader.option(read_time)?,
@@ -495,9 +495,10 @@ fn read_recalled(reader: &mut Reader<'_>) -> Result<Recalled, DecodeError> {
 fn write_reply(writer: &mut Writer<'_>, reply: Reply) {
     match reply {
         Reply::None => writer.byte(0),
-        Reply::Done { at } => {
+        Reply::Done { at, heard } => {
             writer.byte(1);
             writer.signed(at.0);
+            writer.signed(heard.0);
         }
         Reply::Retained { attempt, until } => {
             writer.byte(2);
@@ -514,7 +515,7 @@ fn write_reply(writer: &mut Writer<'_>, reply: Reply) {
 fn read_reply(reader: &mut Reader<'_>) -> Result<Reply, DecodeError> {
     Ok(match reader.byte()? {
         0 => Reply::None,
-        1 => Reply::Done { at: read_time(reader)? },
+        1 => Reply::Done { at: read_time(reader)?, heard: read_time(reader)? },
         2 => Reply::Retained { attempt: reader.unsigned_as()?, until: read_time(reader)? },
         3 => Reply::Failed { attempt: reader.unsigned_as()? },
         _ => return Err(DecodeError::Invalid),
@@ -611,7 +612,7 @@ mod tests {
                 expires: some.then_some(Timestamp(at)),
                 reply: match shape {
                     0 => Reply::None,
-                    1 => Reply::Done { at: Timestamp(at) },
+                    1 => Reply::Done { at: Timestamp(at), heard: Timestamp(at) },
                     2 => Reply::Retained { attempt, until: Timestamp(at) },
                     _ => Reply::Failed { attempt },
                 },
@@ -635,7 +636,7 @@ mod tests {
                     categories: sent.categories.clone(),
                     request: sent.next.map(|next| Request { cause: sent.cause, at: next.on }),
                     again: sent.expires.is_some(),
-                    outlasted: sent.next.is_some(),
+                    outlasted: sent.categories.clone(),
                 });
                 let (left, since) = (left.collect(), since.map(Timestamp));
                 let deferral = since.map(|lifted| Deferral { id: policy.clone(), until: since, lifted: Some(lifted) });

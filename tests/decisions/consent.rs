@@ -230,7 +230,6 @@ fn withdrawn_it_keeps_nothing_for_others() {
         &[
             "2025-03-13T00:00:00 a expire crm [] kept [email by news]",
             // Of two due at one instant the one with the earlier deadline is judged first.
-            "2025-03-14T00:00:00 a expire crm [email]",
             "2025-03-14T00:00:00 news expire crm [email] on withdrawn 2025-03-13",
         ],
     );

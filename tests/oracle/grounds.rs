@@ -80,15 +80,12 @@ impl View<'_> {
         (!self.is_recall_answered(sent, recall)).then(|| recall.attempts[recall.attempts.len() - 1] + within)
     }
 
-    /// "A target that doesn't acknowledge counts as done when sent."
+    /// By whatever answer to the recall. "A target that doesn't acknowledge counts as done when sent."
     pub fn is_recall_answered(self, sent: &Sent, recall: &Recall) -> bool {
-        let done_after = |number: usize, instant: i64| {
-            self.answers(number).any(|(_, result, _, arrives)| result == AnswerResult::Done && arrives >= instant)
-        };
-        let recalled = recall.attempts[0];
+        let mut done = self.answers(sent.number).filter(|(_, result, ..)| *result == AnswerResult::Done);
         self.configuration.acknowledge_within[sent.target].is_none()
-            || done_after(recall.number, recalled)
-            || done_after(sent.number, recalled + 1)
+            || self.answers(recall.number).next().is_some()
+            || done.any(|(.., arrives)| arrives > recall.attempts[0])
     }
 }
 

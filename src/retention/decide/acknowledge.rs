@@ -1,7 +1,8 @@
 //! What comes back.
 
+use super::defer::retained_id;
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::{AckResult, Acknowledgement, Record, Reply, Sent};
+use crate::retention::customer::{AckResult, Acknowledgement, Course, Record, Reply, Sent};
 
 /// Whether an acknowledgement answered something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +15,16 @@ pub enum Answered {
 
 /// Merges a target's answer into the record. `append_time` is when its signal was appended.
 pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Timestamp) -> Answered {
-    let mut commands = record.courses.iter_mut().flat_map(|course| &mut course.sent);
-    if let Some(sent) = commands.find(|sent| sent.id == ack.command && sent.target == ack.target) {
-        sent.reply = merge(sent, ack, append_time);
-        return Answered::Command;
+    for course in &mut record.courses {
+        let mut commands = course.sent.iter_mut();
+        if let Some(sent) = commands.find(|sent| sent.id == ack.command && sent.target == ack.target) {
+            let was_retained = matches!(sent.reply, Reply::Retained { .. });
+            sent.reply = merge(sent, ack, append_time);
+            if was_retained && !matches!(sent.reply, Reply::Retained { .. }) {
+                lift(course, &ack.target, append_time);
+            }
+            return Answered::Command;
+        }
     }
     let done = ack.result == AckResult::Done;
     for place in 0..record.recalls.len() {
@@ -39,10 +46,20 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
     Answered::Nothing
 }
 
+/// What a target retained it has done after all: the hold that this was is over before its end.
+fn lift(course: &mut Course, target: &str, now: Timestamp) {
+    if let Some(deferral) = &mut course.deferral
+        && deferral.id == retained_id(target)
+        && deferral.ended(now).is_none()
+    {
+        deferral.lifted = Some(now);
+    }
+}
+
 /// `done` absorbs; else the higher attempt; on a tie retained over failed, and the longer stay.
 fn merge(sent: &Sent, ack: &Acknowledgement, append_time: Timestamp) -> Reply {
     let answer = match ack.result {
-        AckResult::Done => Reply::Done { at: ack.time.max(sent.first_sent_at).min(append_time) },
+        AckResult::Done => Reply::Done { at: ack.time.max(sent.first_sent_at).min(append_time), heard: append_time },
         AckResult::Retained { until } => Reply::Retained { attempt: ack.attempt, until },
         AckResult::Failed => Reply::Failed { attempt: ack.attempt },
     };
@@ -51,7 +68,7 @@ fn merge(sent: &Sent, ack: &Acknowledgement, append_time: Timestamp) -> Reply {
         Reply::Failed { attempt } => (1, attempt, 0, Timestamp::MIN),
         Reply::Retained { attempt, until } => (1, attempt, 1, until),
         // Of two that say done the earlier: a repeated answer must not lengthen a notice.
-        Reply::Done { at } => (2, 0, 0, Timestamp(-at.0)),
+        Reply::Done { at, .. } => (2, 0, 0, Timestamp(-at.0)),
     };
     if rank(answer) > rank(sent.reply) { answer } else { sent.reply }
 }

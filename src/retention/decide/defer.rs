@@ -16,6 +16,11 @@ pub(super) struct Stop {
     pub until: Option<Timestamp>,
 }
 
+/// The id of the hold that a target's `retained` works as.
+pub(super) fn retained_id(target: &str) -> String {
+    format!("retained:{target}")
+}
+
 impl Judgement<'_> {
     /// What stops a policy now. A target's `retained` doesn't stop the command it answers.
     pub(super) fn stops(&self, policy: PolicyIndex, answered: Option<Uuid>) -> Vec<Stop> {
@@ -27,7 +32,7 @@ impl Judgement<'_> {
                 && until > self.now()
                 && answered != Some(sent.id)
             {
-                stops.push(Stop { id: format!("retained:{}", sent.target), until: Some(until) });
+                stops.push(Stop { id: retained_id(&sent.target), until: Some(until) });
             }
         }
         stops
@@ -55,7 +60,6 @@ impl Judgement<'_> {
             if let Some(Stop { id, until }) = self.last_stop(policy, None) {
                 self.course_mut(policy).deferral = Some(Deferral { id, until, lifted: None });
             }
-            self.note_what_outlasts_floors(policy);
         }
     }
 
@@ -78,7 +82,8 @@ impl Judgement<'_> {
     pub(super) fn forget_deferrals(&mut self) {
         for policy in self.policy_indices() {
             let Some(ended) = self.hold_ended(policy) else { continue };
-            if !self.candidates(policy).iter().any(|candidate| candidate.ready < ended) {
+            let has_left = self.course(policy).is_some_and(|course| !course.left.is_empty());
+            if !has_left && !self.candidates(policy).iter().any(|candidate| candidate.ready < ended) {
                 self.course_mut(policy).deferral = None;
             }
         }
@@ -89,12 +94,17 @@ impl Judgement<'_> {
         self.course(policy)?.deferral.as_ref()?.ended(self.now())
     }
 
-    fn note_what_outlasts_floors(&mut self, policy: PolicyIndex) {
+    /// Whether a policy still keeps what a floor no longer does; asked when everything due has been sent, so
+    /// that it doesn't matter how often.
+    pub(super) fn note_what_outlasts_floors(&mut self) {
+        self.policy_indices().for_each(|policy| self.note_what_outlasts_floors_of(policy));
+    }
+
+    fn note_what_outlasts_floors_of(&mut self, policy: PolicyIndex) {
         let Some(course) = self.course(policy) else { return };
-        let outlasted: Vec<bool> = course.left.iter().map(|left| self.is_outlasted(policy, left)).collect();
-        if outlasted.contains(&true) {
-            let lefts = self.course_mut(policy).left.iter_mut().zip(outlasted);
-            lefts.for_each(|(left, outlasted)| left.outlasted |= outlasted);
+        let outlasted: Vec<Vec<String>> = course.left.iter().map(|left| self.outlasted(policy, left)).collect();
+        for (place, names) in outlasted.into_iter().enumerate().filter(|(_, names)| !names.is_empty()) {
+            self.course_mut(policy).left[place].outlasted.extend(names);
         }
     }
 
@@ -110,7 +120,7 @@ impl Judgement<'_> {
         if request.is_some() && left.is_none_or(|left| left.again) {
             return None;
         }
-        let floor = left.filter(|left| !left.outlasted).and_then(|_| self.floor_that_left(policy, addressee, request));
+        let floor = self.floor_that_left(policy, addressee, request);
         let floor_ended = floor.as_ref().map(|(_, deadline)| *deadline + self.policy(policy).lateness);
         let hold_ended = self.hold_ended(policy).filter(|ended| *ended > candidate.ready);
         if hold_ended.is_some() && hold_ended > floor_ended {

@@ -48,7 +48,8 @@ impl Standing {
         let served = course.and_then(|course| course.served);
         let withdrawn = withdrawn_at(circumstances, policy, &record.claims);
         let refused_since = withdrawn.map(|at| course.and_then(|course| course.refused_since).unwrap_or(at));
-        let covers = match withdrawn.filter(|at| counts_from(circumstances.rules, *at) <= circumstances.now) {
+        let counts = refused_since.is_some_and(|at| counts_from(circumstances.rules, at) <= circumstances.now);
+        let covers = match withdrawn.filter(|_| counts) {
             Some(at) => {
                 let was_asked = course.is_some_and(|course| course.withdrawn == Some(at));
                 was_asked && served.is_none_or(|served| served < at)

@@ -95,20 +95,20 @@ impl Judgement<'_> {
         }
     }
 
-    /// Whether a policy keeps something of what was left for longer than its floors did.
-    pub(super) fn is_outlasted(&self, policy: PolicyIndex, left: &Left) -> bool {
-        let Some(target) = self.rules().target_by_key(&left.target) else { return false };
-        let lateness = self.policy(policy).lateness;
-        let is_kept_longer = |name: &String| {
-            let Some(category) = self.category(name) else { return false };
-            let floor_is_over = match self.floor(category) {
-                FloorStanding::Empty => true,
-                FloorStanding::Unknown => false,
-                FloorStanding::Until(deadline) => deadline + lateness < self.now(),
-            };
-            floor_is_over && self.keeper(policy, category, target, View::by_period()).is_some()
+    /// What a policy keeps of what was left for longer than its floor did, and was not noted yet.
+    pub(super) fn outlasted(&self, policy: PolicyIndex, left: &Left) -> Vec<String> {
+        let Some(target) = self.rules().target_by_key(&left.target).filter(|_| left.request.is_none()) else {
+            return Vec::new();
         };
-        left.request.is_none() && left.categories.iter().any(is_kept_longer)
+        let lateness = self.policy(policy).lateness;
+        let is_outlasted = |name: &&String| {
+            let Some(category) = self.category(name) else { return false };
+            let FloorStanding::Until(deadline) = self.floor(category) else { return false };
+            deadline + lateness <= self.now()
+                && !left.outlasted.contains(name)
+                && self.keeper(policy, category, target, View::by_period()).is_some()
+        };
+        left.categories.iter().filter(is_outlasted).cloned().collect()
     }
 
     /// The latest deadline of the floors of the policy's categories that are over: what would be removed
@@ -136,7 +136,8 @@ impl Judgement<'_> {
             None => self.ready_by_period(policy, addressee.stage, self.ground(policy)?),
         };
         let left = self.left(policy, addressee, request)?;
-        let ended = left.categories.iter().filter_map(|name| {
+        let kept = left.categories.iter().filter(|name| !left.outlasted.contains(name));
+        let ended = kept.filter_map(|name| {
             let category = self.category(name)?;
             match self.floor(category) {
                 FloorStanding::Until(deadline) => {

@@ -46,7 +46,7 @@ impl Judgement<'_> {
         sent.next = next;
         if expires.is_none() {
             // The target has stopped acknowledging: it counts as done when sent.
-            sent.reply = Reply::Done { at: now };
+            sent.reply = Reply::Done { at: now, heard: now };
         }
         let command = self.command_of(course, place, target);
         self.out.push(command);

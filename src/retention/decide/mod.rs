@@ -5,8 +5,8 @@
 //! 1. [`withdraw`]: commands whose ground is gone are recalled; activity later than what was sent
 //!    starts the policy over.
 //! 2. [`lease`]: recalls and commands without an answer are sent again when their time has come.
-//! 3. [`send`]: what is due by period ([`standing`]) or on request ([`request`]) leaves, by deadline, then
-//!    by policy key, each seeing the one before, unless a hold [defers](defer) it. [`keepers`] part what
+//! 3. [`send`]: what is due on request ([`request`]) leaves, then what is due by period ([`standing`]), by
+//!    deadline, then by policy key, each seeing the one before, unless a hold [defers](defer) it. [`keepers`] part what
 //!    it names from what stays.
 //! 4. the next [`Wake`], and whether our own record may go ([`farewell`]).
 //!
@@ -160,6 +160,7 @@ pub fn judge(
     judgement.repeat_recalls();
     judgement.renew_leases();
     judgement.send_what_is_due();
+    judgement.note_what_outlasts_floors();
     judgement.forget_deferrals();
     let wake = judgement.wake();
     record.courses.retain(|course| *course != Course::new(&course.policy));
@@ -273,10 +274,9 @@ impl<'a> Judgement<'a> {
                 && self.deferring_hold(candidate).is_none()
                 && self.obstacle(candidate).is_none()
         };
-        self.policy_indices()
-            .flat_map(|policy| self.candidates(policy))
-            .filter(due)
-            .min_by_key(|candidate| (candidate.deadline, candidate.policy, candidate.rank()))
+        self.policy_indices().flat_map(|policy| self.candidates(policy)).filter(due).min_by_key(|candidate| {
+            (!candidate.is_on_request(), candidate.deadline, candidate.policy, candidate.rank())
+        })
     }
 
     /// What keeps a candidate that is ready from leaving, and would still do tomorrow.

@@ -19,7 +19,10 @@ impl Judgement<'_> {
     }
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
-        self.withdrawn_at(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
+        let refused = self.course(policy).and_then(|course| course.refused_since);
+        self.withdrawn_at(policy)
+            .map(|at| refused.map_or(at, |since| since.min(at)))
+            .is_some_and(|at| counts_from(self.rules(), at) <= self.now())
     }
 
     fn at_resolution(&self, at: Timestamp) -> Timestamp {

@@ -105,7 +105,7 @@ impl Judgement<'_> {
             followed: false,
         };
         if sent.expires.is_none() {
-            sent.reply = Reply::Done { at: self.now() };
+            sent.reply = Reply::Done { at: self.now(), heard: self.now() };
         }
         sent.id = self.command_id(&self.policy(policy).key, &sent);
         sent
@@ -157,7 +157,7 @@ impl Judgement<'_> {
         });
         if !categories.is_empty() {
             let (target, stage) = (sent.target.clone(), sent.stage);
-            course.left.push(Left { target, stage, categories, request, again: false, outlasted: false });
+            course.left.push(Left { target, stage, categories, request, again: false, outlasted: Vec::new() });
         }
     }
 

@@ -362,6 +362,9 @@ impl<'a> Judgement<'a> {
         if let Some(notice) = self.notice_end(policy, stage, start) {
             ready = ready.max(notice);
         }
+        if let Some(heard) = self.warnings_heard(policy, stage) {
+            ready = ready.max(heard);
+        }
         for addressee in to.iter().filter(|addressee| addressee.left) {
             if let Some((_, end)) = self.floor_that_left(policy, addressee, None) {
                 ready = ready.max(end + self.policy(policy).lateness);
@@ -399,10 +402,22 @@ impl<'a> Judgement<'a> {
             return None;
         }
         let replies = self.sent_of_stage(policy, warning).map(|sent| match sent.reply {
-            Reply::Done { at } => Some(at),
+            Reply::Done { at, .. } => Some(at),
             _ => None,
         });
         replies.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
+    }
+
+    /// When the last of the answers was heard that the warnings before a stage have waited for: nothing that
+    /// comes after them was due before.
+    fn warnings_heard(&self, policy: PolicyIndex, stage: usize) -> Option<Timestamp> {
+        let warnings = (0..stage).filter(|&earlier| !self.policy(policy).stages[earlier].action.removes());
+        let sent = warnings.flat_map(|warning| self.sent_of_stage(policy, warning)).filter(|sent| !sent.followed);
+        let heard = sent.filter_map(|sent| match sent.reply {
+            Reply::Done { heard, .. } => Some(heard),
+            _ => None,
+        });
+        heard.max()
     }
 
     /// When the notice of the last warning given before a stage ends, if the stage is the next after it.

@@ -133,7 +133,7 @@ impl Judgement<'_> {
             categories,
             request,
             again: others.is_empty(),
-            outlasted: false,
+            outlasted: Vec::new(),
         };
         let lefts = &mut self.record.courses[course].left;
         lefts.retain(|left| !(left.target == new.target && left.stage == new.stage && left.request == new.request));
