@@ -8,7 +8,7 @@ use crate::retention::claims::Claim;
 use crate::retention::command::Command;
 use crate::retention::customer::{AckResult, Acknowledgement, Record};
 use crate::retention::decide::{
-    Circumstances, Farewell, Sending, Unlimited, acknowledge, hear, is_from_before, judge, note_withdrawals,
+    Circumstances, Farewell, Sending, Unlimited, acknowledge, hear, is_from_before, judge, see,
 };
 use crate::retention::gate::{Gate, KnownSince};
 use crate::retention::policy::{FloorIndex, Mode, PolicyIndex, Rulebook};
@@ -188,9 +188,10 @@ impl Offline {
             let Customer { seen, record, .. } = customer;
             match &arrival {
                 Arrival::Activity { kind, at, .. } => {
-                    note_withdrawals(circumstances, seen, record);
-                    let seen = &mut seen[usize::from(kind.0)];
-                    *seen = seen.merge(LastSeen::at(*at));
+                    let before = seen.clone();
+                    let last = &mut seen[usize::from(kind.0)];
+                    *last = last.merge(LastSeen::at(*at));
+                    see(circumstances, &before, seen, record);
                 }
                 Arrival::Claim { claim, .. } => {
                     hear(circumstances, seen, record, claim);

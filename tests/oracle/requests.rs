@@ -69,7 +69,10 @@ impl View<'_> {
         }
         let is_it = |arrived: &&Arrived| arrived.what == Told::Consent { name: consent, given: false, at: withdrawn };
         let arrived = self.arrived.iter().find(is_it)?.arrives;
-        let covered = [self.covered_when(policy, consent, arrived), self.heard_later(policy, since.at, arrived)];
+        let covered = [
+            self.covered_when(policy, consent, arrived),
+            self.heard_later(policy, self.refused_since(consent, since.at), arrived),
+        ];
         let to_end = covered.into_iter().flatten().any(|covered| !self.has_removed(policy, covered.at));
         to_end.then_some((Cause::Withdrawn, since))
     }
@@ -81,6 +84,13 @@ impl View<'_> {
         let arrived = then.arrived.iter().filter(|arrived| arrived.arrives < instant || !is_withdrawal(&arrived.what));
         let arrived: Vec<Arrived> = arrived.cloned().collect();
         View { arrived: &arrived, ..then }.start(policy)
+    }
+
+    /// When consent was first withdrawn since it was given: what happened later has started nothing.
+    fn refused_since(self, consent: &str, withdrawn: i64) -> i64 {
+        let given = self.consent_given(consent);
+        let refusals = self.withdrawals(consent).filter(|at| given.is_none_or(|given| given <= *at));
+        refusals.map(|at| self.at_resolution(at)).min().map_or(withdrawn, |since| since.min(withdrawn))
     }
 
     /// A starting point from before the end of a withdrawal that was news after it had arrived.

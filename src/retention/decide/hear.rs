@@ -81,24 +81,25 @@ pub(super) fn withdrawn_at(circumstances: Circumstances<'_>, policy: &Policy, cl
     Some(almanac.at_resolution(rules.resolution, withdrawn))
 }
 
-/// Notes for which policies a withdrawal is a request, because something happened before it that they
-/// count. Call it before activity is merged over what was seen, too.
-pub fn note_withdrawals(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record) {
-    if record.claims.consents.is_empty() {
-        return;
-    }
+/// Takes note of an activity that arrives late: one from before a withdrawal makes that a request, if it is
+/// news to a policy. `before` is what was seen until now, `seen` what has been with it.
+pub fn see(circumstances: Circumstances<'_>, before: &[LastSeen], seen: &[LastSeen], record: &mut Record) -> bool {
+    let mut changed = false;
     for (place, policy) in circumstances.rules.policies.iter().enumerate() {
         let Some(withdrawn) = withdrawn_at(circumstances, policy, &record.claims) else { continue };
         let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
         let course = record.courses.iter().find(|course| course.policy == policy.key);
         let last = course.and_then(|course| course.refused_since).map_or(withdrawn, |since| since.min(withdrawn));
-        let start = ground_up_to(circumstances, index, seen, &record.claims, last);
         let served = course.and_then(|course| course.served);
-        let covers = start.is_some_and(|start| served.is_none_or(|served| start.at > served));
-        if covers && applies(policy, &record.claims) {
+        let start = |seen| ground_up_to(circumstances, index, seen, &record.claims, last).map(|start| start.at);
+        let (known, news) = (start(before), start(seen));
+        let covers = news > known && news > served && applies(policy, &record.claims);
+        if covers && course.is_none_or(|course| course.withdrawn != Some(withdrawn)) {
             course_mut(record, &policy.key).withdrawn = Some(withdrawn);
+            changed = true;
         }
     }
+    changed
 }
 
 /// The policy's course, made if there is none.

@@ -208,7 +208,7 @@ impl Judgement<'_> {
     }
 
     /// The removing stage that a warning is of: the first after it that has something to see to.
-    fn removal_after(&self, policy: PolicyIndex, warning: usize, view: View) -> Option<Vec<Addressee>> {
+    pub(super) fn removal_after(&self, policy: PolicyIndex, warning: usize, view: View) -> Option<Vec<Addressee>> {
         let stages = &self.policy(policy).stages;
         let removing = (warning + 1..stages.len()).filter(|&stage| stages[stage].action.removes());
         // A request takes no ground away from a warning that was given.

@@ -25,7 +25,7 @@ mod withdraw;
 
 pub use acknowledge::{Answered, acknowledge};
 pub use farewell::{Farewell, is_from_before};
-pub use hear::{hear, note_withdrawals};
+pub use hear::{hear, see};
 pub use standing::{Start, StartKind, applies, starting_point};
 
 use super::activity::LastSeen;
@@ -151,7 +151,6 @@ pub fn judge(
     {
         return wake;
     }
-    note_withdrawals(circumstances, seen, record);
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };

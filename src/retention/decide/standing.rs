@@ -373,6 +373,14 @@ impl<'a> Judgement<'a> {
         self.by_period(policy, stage, to, start, ready)
     }
 
+    /// What was left by period waits until nothing of the policy is to come: so a hold has deferred it only
+    /// if it lasted longer, or deferred the last stage, too.
+    pub(super) fn outlasted_the_last_stage(&self, policy: PolicyIndex, hold: &str, ended: Timestamp) -> bool {
+        let last = self.policy(policy).stages.len() - 1;
+        self.sent_of_stage(policy, last)
+            .all(|sent| sent.first_sent_at < ended || sent.deferred_by.as_deref() == Some(hold))
+    }
+
     fn by_period(
         &self,
         policy: PolicyIndex,

@@ -7,9 +7,7 @@ use crate::retention::brake::{Instruction, Refusal};
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::Claim;
 use crate::retention::customer::{Acknowledgement, Record};
-use crate::retention::decide::{
-    Answered, Circumstances, Sending, Unlimited, acknowledge, hear, is_from_before, note_withdrawals,
-};
+use crate::retention::decide::{Answered, Circumstances, Sending, Unlimited, acknowledge, hear, is_from_before, see};
 use crate::track::ids::ID_BYTES_MAX;
 use crate::track::table::{Column, FOREIGN_MAX, Mark, Slot};
 use crate::wire::instruction::{self, INSTRUCTION};
@@ -159,11 +157,10 @@ impl Shard {
             self.mark_to_judge(slot);
         }
         if self.table.record(slot).is_some() {
-            // What this activity would hide may be what a withdrawal puts an end to.
-            self.change_record(slot, |circumstances, seen, record| {
-                let before = record.clone();
-                note_withdrawals(circumstances, seen, record);
-                *record != before
+            self.change_record(slot, |circumstances, before, record| {
+                let mut seen = before.to_vec();
+                seen[usize::from(kind.0)] = merged;
+                see(circumstances, before, &seen, record)
             });
         }
         self.set_word(slot, column, merged.0);
