@@ -146,7 +146,7 @@ pub struct Left {
     pub request: Option<Request>,
     /// What was sent was recalled, so it must be said again, whatever keeps.
     pub again: bool,
-    /// What a policy has kept of it for longer than its floor did.
+    /// What a policy has kept of it for longer than its floor did; `hold:ID`: than that hold did.
     pub outlasted: Vec<String>,
 }
 

@@ -139,7 +139,7 @@ fn a_removal_of_which_it_keeps_everything_is_warned_of_when_it_has_ended() {
             "2030-01-01",
             &[
                 "2018-05-07T00:00:00 offers expire crm [] kept [name by floor:name]",
-                "2024-01-03T00:00:00 offers warn mailing [name] deferred by floor:name",
+                "2024-01-03T00:00:00 offers warn mailing [name]",
                 // 30 days from 2018-04-05 to 2018-05-05, from 2024-01-03.
                 "2024-02-03T00:00:00 offers expire crm [name] deferred by floor:name",
             ],
@@ -263,7 +263,7 @@ fn one_that_begins_to_keep_all_that_was_warned_of_recalls_the_warning() {
                 "2026-02-10T10:00:00 offers recall mailing [email]",
                 // Nobody has to be warned of this.
                 "2026-03-03T00:00:00 offers expire crm [] kept [email by floor:email]",
-                "2027-02-13T00:00:00 offers warn mailing [email] deferred by floor:email",
+                "2027-02-13T00:00:00 offers warn mailing [email]",
                 // 30 days from 2027-02-13.
                 "2027-03-16T00:00:00 offers expire crm [email] deferred by floor:email",
             ],

@@ -37,8 +37,8 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
             id if id == recalled.command.id => Answered::Command,
             _ => continue,
         };
-        // Done with the recall, or done before the recall came: either way there is nothing to repeat.
-        if done {
+        // An answered recall is not repeated, whatever the answer; nor one of what was done all the same.
+        if done || answered == Answered::Recall {
             record.recalls.remove(place);
         }
         return answered;

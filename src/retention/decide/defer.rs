@@ -1,6 +1,5 @@
 //! Holds: they defer what is due by period, wholly, and never cancel it.
 
-use super::keepers::View;
 use super::standing::{Addressee, Candidate};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
@@ -121,19 +120,13 @@ impl Judgement<'_> {
         if request.is_some() && left.is_none_or(|left| left.again) {
             return None;
         }
-        let floor = match candidate.action.removes() {
-            true => self.floor_that_left(policy, addressee, request),
-            // A warning waits for what its removal waits for.
-            false => {
-                let to = self.removal_after(policy, addressee.stage, View::by_period()).unwrap_or_default();
-                let floors = to.iter().filter_map(|addressee| self.floor_that_left(policy, addressee, None));
-                floors.max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)))
-            }
-        };
+        let floor = self.floor_that_left(policy, addressee, request);
         let floor_ended = floor.as_ref().map(|(_, deadline)| *deadline + self.policy(policy).lateness);
         let is_left_by_period = addressee.left && request.is_none();
         let hold = self.course(policy).and_then(|course| course.deferral.as_ref());
         let hold = hold.and_then(|hold| Some((hold.id.clone(), hold.ended(self.now())?)));
+        let is_outlasted = |id: &String| left.is_some_and(|left| left.outlasted.contains(&format!("hold:{id}")));
+        let hold = hold.filter(|(id, _)| !is_outlasted(id));
         let hold = hold.filter(|(id, ended)| {
             *ended > candidate.ready && (!is_left_by_period || self.outlasted_the_last_stage(policy, id, *ended))
         });

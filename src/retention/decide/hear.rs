@@ -21,14 +21,22 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     let index = |place: usize| PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
     let asked: Vec<(PolicyIndex, Standing)> =
         policies.map(|(place, _)| (index(place), Standing::of(circumstances, index(place), seen, record))).collect();
+    let claims_before = record.claims.clone();
     let changed = record.claims.merge(claim, circumstances.now);
-    for (policy, before) in asked {
-        let policy = &rules.policies[usize::from(policy.0)];
+    for (index, before) in asked {
+        let policy = &rules.policies[usize::from(index.0)];
         let at = withdrawn_at(circumstances, policy, &record.claims);
         let course = course_mut(record, &policy.key);
         course.refused_since = at.map(|at| before.refused_since.map_or(at, |since| since.min(at)));
         if let Some(at) = at.filter(|_| before.covers && !given) {
             course.withdrawn = Some(at);
+        }
+        let (served, last) = (course.served, course.refused_since);
+        // Consent that was given before the withdrawal, and heard of later, is late activity.
+        let start = |claims| ground_up_to(circumstances, index, seen, claims, last?).map(|start| start.at);
+        let (known, news) = (start(&claims_before), start(&record.claims));
+        if *given && news > known && news > served && applies(policy, &record.claims) {
+            course_mut(record, &policy.key).withdrawn = at;
         }
     }
     changed

@@ -95,7 +95,8 @@ impl Judgement<'_> {
         }
     }
 
-    /// What a policy keeps of what was left for longer than its floor did, and was not noted yet.
+    /// What a policy keeps of what was left for longer than its floor did, or the hold (`hold:ID`), and was
+    /// not noted yet.
     pub(super) fn outlasted(&self, policy: PolicyIndex, left: &Left) -> Vec<String> {
         let Some(target) = self.rules().target_by_key(&left.target).filter(|_| left.request.is_none()) else {
             return Vec::new();
@@ -108,7 +109,16 @@ impl Judgement<'_> {
                 && !left.outlasted.contains(name)
                 && self.keeper(policy, category, target, View::by_period()).is_some()
         };
-        left.categories.iter().filter(is_outlasted).cloned().collect()
+        let mut outlasted: Vec<String> = left.categories.iter().filter(is_outlasted).cloned().collect();
+        let deferral = self.course(policy).and_then(|course| course.deferral.as_ref());
+        if let Some(hold) = deferral.filter(|deferral| deferral.ended(self.now()).is_some()) {
+            let name = format!("hold:{}", hold.id);
+            let is_free = |name: &String| self.is_free(policy, name, target, View::by_period());
+            if !left.outlasted.contains(&name) && !left.categories.iter().any(is_free) {
+                outlasted.push(name);
+            }
+        }
+        outlasted
     }
 
     /// The latest deadline of the floors of the policy's categories that are over: what would be removed

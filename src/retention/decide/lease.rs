@@ -97,12 +97,13 @@ impl Judgement<'_> {
             let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);
             return same_next && sent.categories == parted.named && sent.kept == parted.kept;
         }
-        // Of what it kept then, another command may have named some since: that is not spoken of any more.
         let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });
         let left = self.left(policy, &Addressee { stage, target, left: true }, request);
+        let was_kept = |name: &String| sent.kept.iter().any(|kept| kept.category == *name);
+        let mut parted = self.part(policy, target, view, |name| sent.categories.contains(name) || was_kept(name));
+        // Of what it kept then, another command may have named some since: that is not spoken of any more.
         let is_left = |name: &String| left.is_some_and(|left| left.categories.contains(name));
-        let spoken_of = |name: &String| sent.categories.contains(name) || is_left(name);
-        let parted = self.part(policy, target, view, spoken_of);
+        parted.named.retain(|name| sent.categories.contains(name) || is_left(name));
         sent.categories == parted.named && sent.kept == parted.kept
     }
 
