@@ -41,11 +41,23 @@ pub struct Course {
     pub served: Option<Timestamp>,
     /// When consent was withdrawn, at the configuration's resolution, if the policy covered the customer.
     pub withdrawn: Option<Timestamp>,
-    /// When consent was first withdrawn since it was last given, at the configuration's resolution: what
-    /// happened later has started nothing.
+    /// When consent was first withdrawn since it was last given, to the second: what happened later has
+    /// started nothing.
     pub refused_since: Option<Timestamp>,
+    /// What targets must keep the data of this customer for: it works as a hold of the policy.
+    pub retained: Vec<Retained>,
     /// The hold that was last in force, as long as something that it deferred has not been sent.
     pub deferral: Option<Deferral>,
+}
+
+/// A target's answer that it must keep the data until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// The command it answers.
+    pub command: Uuid,
+    /// Key of the target.
+    pub target: String,
+    pub until: Timestamp,
 }
 
 /// A hold that was in force for a policy; of several at one time the one with the latest end, then the
@@ -77,6 +89,7 @@ impl Course {
             served: None,
             withdrawn: None,
             refused_since: None,
+            retained: Vec::new(),
             deferral: None,
         }
     }
@@ -142,6 +155,8 @@ pub struct Left {
     pub stage: StageId,
     /// May be none where the word must be given again.
     pub categories: Vec<String>,
+    /// When it was left.
+    pub since: Timestamp,
     /// The request on which it was left; `None`: by period.
     pub request: Option<Request>,
     /// What was sent was recalled, so it must be said again, whatever keeps.

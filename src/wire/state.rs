@@ -7,7 +7,7 @@ use crate::retention::brake::{Brakes, Lane, PolicyBrake, Release, Stopped};
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::{Attribute, Claims, Consent, Hold, HoldTag, Placed};
 use crate::retention::command::{Cause, Kept, Next, Since};
-use crate::retention::customer::{Course, Deferral, Left, Recalled, Record, Reply, Request, Sent};
+use crate::retention::customer::{Course, Deferral, Left, Recalled, Record, Reply, Request, Retained, Sent};
 use crate::retention::decide::Farewell;
 use crate::retention::gate::Memory;
 use crate::retention::gate::memory::{HeardPartition, SourceMemory};
@@ -311,12 +311,18 @@ fn write_course(writer: &mut Writer<'_>, course: &Course) {
             write_cause(writer, request.cause);
             writer.signed(request.at.0);
         });
+        writer.signed(left.since.0);
         writer.byte(u8::from(left.again));
         writer.list(&left.outlasted, |writer, name| writer.text(name));
     });
     writer.option(course.served, |writer, at| writer.signed(at.0));
     writer.option(course.withdrawn, |writer, at| writer.signed(at.0));
     writer.option(course.refused_since, |writer, at| writer.signed(at.0));
+    writer.list(&course.retained, |writer, retained| {
+        writer.bytes(retained.command.as_bytes());
+        writer.text(&retained.target);
+        writer.signed(retained.until.0);
+    });
     writer.option(course.deferral.as_ref(), |writer, deferral| {
         writer.text(&deferral.id);
         writer.option(deferral.until, |writer, at| writer.signed(at.0));
@@ -335,12 +341,17 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
             let stage = read_stage(reader)?;
             let categories = reader.list(read_text)?;
             let request = reader.option(|reader| Ok(Request { cause: read_cause(reader)?, at: read_time(reader)? }))?;
+            let since = read_time(reader)?;
             let (again, outlasted) = (read_flag(reader)?, reader.list(read_text)?);
-            Ok(Left { target, stage, categories, request, again, outlasted })
+            Ok(Left { target, stage, categories, request, since, again, outlasted })
         })?,
         served: reader.option(read_time)?,
         withdrawn: reader.option(read_time)?,
         refused_since: reader.option(read_time)?,
+        retained: reader.list(|reader| {
+            let command = Uuid::from_bytes(reader.array()?);
+            Ok(Retained { command, target: read_text(reader)?, until: read_time(reader)? })
+        })?,
         deferral: reader.option(|reader| {
             let id = read_text(reader)?;
             Ok(Deferral { id, until: reader.option(read_time)?, lifted: reader.option(read_time)? })
@@ -635,13 +646,21 @@ mod tests {
                     stage: sent.stage,
                     categories: sent.categories.clone(),
                     request: sent.next.map(|next| Request { cause: sent.cause, at: next.on }),
+                    since: sent.sent_at,
                     again: sent.expires.is_some(),
                     outlasted: sent.categories.clone(),
                 });
-                let (left, since) = (left.collect(), since.map(Timestamp));
+                let (left, since) = (left.collect::<Vec<Left>>(), since.map(Timestamp));
                 let deferral = since.map(|lifted| Deferral { id: policy.clone(), until: since, lifted: Some(lifted) });
+                let retained = left.iter().map(|left: &Left| Retained {
+                    command: Uuid::nil(),
+                    target: left.target.clone(),
+                    until: left.since,
+                });
+                let retained = retained.collect();
                 let (served, withdrawn, refused_since) = (since, since, since);
-                let course = Course { policy, round, since, sent, left, served, withdrawn, refused_since, deferral };
+                let course =
+                    Course { policy, round, since, sent, left, served, withdrawn, refused_since, retained, deferral };
                 Record { courses: vec![course], recalls, claims }
             },
         )

@@ -2,7 +2,7 @@
 
 use super::defer::retained_id;
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::{AckResult, Acknowledgement, Course, Record, Reply, Sent};
+use crate::retention::customer::{AckResult, Acknowledgement, Course, Record, Reply, Retained, Sent};
 
 /// Whether an acknowledgement answered something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,14 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
         if let Some(sent) = commands.find(|sent| sent.id == ack.command && sent.target == ack.target) {
             let was_retained = matches!(sent.reply, Reply::Retained { .. });
             sent.reply = merge(sent, ack, append_time);
-            if was_retained && !matches!(sent.reply, Reply::Retained { .. }) {
-                lift(course, &ack.target, append_time);
+            let reply = sent.reply;
+            course.retained.retain(|retained| retained.command != ack.command);
+            match reply {
+                Reply::Retained { until, .. } => {
+                    course.retained.push(Retained { command: ack.command, target: ack.target.clone(), until });
+                }
+                _ if was_retained => lift(course, &ack.target, append_time),
+                _ => {}
             }
             return Answered::Command;
         }

@@ -3,7 +3,7 @@
 use super::standing::{Addressee, Candidate};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
-use crate::retention::customer::{Deferral, Reply};
+use crate::retention::customer::Deferral;
 use crate::retention::policy::PolicyIndex;
 use uuid::Uuid;
 
@@ -27,14 +27,9 @@ impl Judgement<'_> {
         let key = &self.policy(policy).key;
         let holds = self.record.claims.holds_in_force(self.now()).filter(|placed| placed.concerns(key));
         let mut stops: Vec<Stop> = holds.map(|placed| Stop { id: placed.id.clone(), until: placed.until }).collect();
-        for sent in self.course(policy).into_iter().flat_map(|course| &course.sent) {
-            if let Reply::Retained { until, .. } = sent.reply
-                && until > self.now()
-                && answered != Some(sent.id)
-            {
-                stops.push(Stop { id: retained_id(&sent.target), until: Some(until) });
-            }
-        }
+        let retained = self.course(policy).into_iter().flat_map(|course| &course.retained);
+        let retained = retained.filter(|retained| retained.until > self.now() && answered != Some(retained.command));
+        stops.extend(retained.map(|retained| Stop { id: retained_id(&retained.target), until: Some(retained.until) }));
         stops
     }
 
@@ -82,11 +77,22 @@ impl Judgement<'_> {
     pub(super) fn forget_deferrals(&mut self) {
         for policy in self.policy_indices() {
             let Some(ended) = self.hold_ended(policy) else { continue };
-            let has_left = self.course(policy).is_some_and(|course| !course.left.is_empty());
-            if !has_left && !self.candidates(policy).iter().any(|candidate| candidate.ready < ended) {
-                self.course_mut(policy).deferral = None;
+            if !self.may_have_deferred(policy, ended) {
+                let course = self.course_mut(policy);
+                course.deferral = None;
             }
         }
+    }
+
+    /// Whether anything is still to be sent that was ready before a hold ended.
+    fn may_have_deferred(&self, policy: PolicyIndex, ended: Timestamp) -> bool {
+        let has_left = self.course(policy).is_some_and(|course| !course.left.is_empty());
+        let is_to_come = |place: usize| {
+            let start = self.ground(policy);
+            let was_ready = start.is_some_and(|start| self.ready_by_period(policy, place, start) < ended);
+            was_ready && !self.targets_missing(policy, place).is_empty()
+        };
+        has_left || (0..self.policy(policy).stages.len()).any(is_to_come)
     }
 
     /// When the hold that was last in force ended; `None`: it hasn't, or there was none.

@@ -36,7 +36,7 @@ impl Farewell {
             let refused = self.withdrawn.iter().find(|(name, _)| policy.consent.as_ref() == Some(name));
             let course = course_mut(record, &policy.key);
             course.served = Some(self.served);
-            course.refused_since = refused.map(|(_, at)| rules.resolution.apply(*at, rules.zone));
+            course.refused_since = refused.map(|(_, at)| *at);
         }
         for (name, at) in &self.withdrawn {
             let withdrawal = Claim::Consent { name: name.clone(), given: false, at: *at };

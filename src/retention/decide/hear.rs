@@ -26,12 +26,14 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     for (index, before) in asked {
         let policy = &rules.policies[usize::from(index.0)];
         let at = withdrawn_at(circumstances, policy, &record.claims);
+        let refused = refused_since(policy, &record.claims, before.refused_since);
         let course = course_mut(record, &policy.key);
-        course.refused_since = at.map(|at| before.refused_since.map_or(at, |since| since.min(at)));
+        course.refused_since = refused;
         if let Some(at) = at.filter(|_| before.covers && !given) {
             course.withdrawn = Some(at);
         }
-        let (served, last) = (course.served, course.refused_since);
+        let at_resolution = |at: Timestamp| circumstances.almanac.at_resolution(rules.resolution, at);
+        let (served, last) = (course.served, refused.map(at_resolution));
         // Consent that was given before the withdrawal, and heard of later, is late activity.
         let start = |claims| ground_up_to(circumstances, index, seen, claims, last?).map(|start| start.at);
         let (known, news) = (start(&claims_before), start(&record.claims));
@@ -40,6 +42,15 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
         }
     }
     changed
+}
+
+/// Since when consent stands withdrawn. Only the last withdrawal is remembered for certain: where consent was
+/// given after the first one that was known, that counts.
+fn refused_since(policy: &Policy, claims: &Claims, before: Option<Timestamp>) -> Option<Timestamp> {
+    let consent = claims.consent(policy.consent.as_ref()?)?;
+    let last = consent.withdrawn_last()?;
+    let before = before.filter(|since| consent.given.is_none_or(|given| given <= *since));
+    Some(before.map_or(last, |since| since.min(last)))
 }
 
 /// Where a policy with consent stands when a word on that arrives.
@@ -55,8 +66,10 @@ impl Standing {
         let course = record.courses.iter().find(|course| course.policy == policy.key);
         let served = course.and_then(|course| course.served);
         let withdrawn = withdrawn_at(circumstances, policy, &record.claims);
-        let refused_since = withdrawn.map(|at| course.and_then(|course| course.refused_since).unwrap_or(at));
-        let counts = refused_since.is_some_and(|at| counts_from(circumstances.rules, at) <= circumstances.now);
+        let refused_since = course.and_then(|course| course.refused_since).filter(|_| withdrawn.is_some());
+        let Circumstances { rules, almanac, now, .. } = circumstances;
+        let first = refused_since.map(|at| almanac.at_resolution(rules.resolution, at)).min(withdrawn).or(withdrawn);
+        let counts = first.is_some_and(|at| counts_from(rules, at) <= now);
         let covers = match withdrawn.filter(|_| counts) {
             Some(at) => {
                 let was_asked = course.is_some_and(|course| course.withdrawn == Some(at));
@@ -97,7 +110,10 @@ pub fn see(circumstances: Circumstances<'_>, before: &[LastSeen], seen: &[LastSe
         let Some(withdrawn) = withdrawn_at(circumstances, policy, &record.claims) else { continue };
         let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
         let course = record.courses.iter().find(|course| course.policy == policy.key);
-        let last = course.and_then(|course| course.refused_since).map_or(withdrawn, |since| since.min(withdrawn));
+        let Circumstances { rules, almanac, .. } = circumstances;
+        let refused = course.and_then(|course| course.refused_since);
+        let refused = refused.map(|at| almanac.at_resolution(rules.resolution, at));
+        let last = refused.map_or(withdrawn, |since| since.min(withdrawn));
         let served = course.and_then(|course| course.served);
         let start = |seen| ground_up_to(circumstances, index, seen, &record.claims, last).map(|start| start.at);
         let (known, news) = (start(before), start(seen));

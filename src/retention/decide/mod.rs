@@ -162,6 +162,9 @@ pub fn judge(
     judgement.note_what_outlasts_floors();
     judgement.forget_deferrals();
     let wake = judgement.wake();
+    for course in &mut record.courses {
+        course.retained.retain(|retained| retained.until > circumstances.now);
+    }
     record.courses.retain(|course| *course != Course::new(&course.policy));
     wake
 }

@@ -19,10 +19,14 @@ impl Judgement<'_> {
     }
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
-        let refused = self.course(policy).and_then(|course| course.refused_since);
-        self.withdrawn_at(policy)
-            .map(|at| refused.map_or(at, |since| since.min(at)))
-            .is_some_and(|at| counts_from(self.rules(), at) <= self.now())
+        self.refused_since(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
+    }
+
+    /// When consent was first withdrawn since it was last given, at the configuration's resolution.
+    fn refused_since(&self, policy: PolicyIndex) -> Option<Timestamp> {
+        let last = self.withdrawn_at(policy)?;
+        let first = self.course(policy).and_then(|course| course.refused_since);
+        Some(first.map_or(last, |first| self.at_resolution(first).min(last)))
     }
 
     fn at_resolution(&self, at: Timestamp) -> Timestamp {
@@ -65,8 +69,7 @@ impl Judgement<'_> {
     /// By period, and no activity from before the withdrawal has come since.
     fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
         let since = self.course(policy).and_then(|course| course.since);
-        let refused = self.course(policy).and_then(|course| course.refused_since);
-        let ground = self.ground_up_to(policy, refused.map_or(withdrawn, |since| since.min(withdrawn)));
+        let ground = self.ground_up_to(policy, self.refused_since(policy).unwrap_or(withdrawn));
         let came_later = ground.is_some_and(|start| since.is_some_and(|since| start.at > since));
         self.is_removed(policy) && !came_later
     }
@@ -112,14 +115,16 @@ impl Judgement<'_> {
 
     /// What an earlier word left at a target and nothing keeps any more, or a word that was recalled.
     fn left_by_request(&self, policy: PolicyIndex) -> Option<Candidate> {
-        let (stage, target, request) = self.course(policy)?.left.iter().find_map(|left| {
+        let due = self.course(policy)?.left.iter().filter_map(|left| {
             let request = left.request?;
             let stage = self.policy(policy).stage_by_id(left.stage)?;
             let target = self.rules().target_by_key(&left.target)?;
             let view = View::on_request();
             let is_due = left.again || left.categories.iter().any(|name| self.is_free(policy, name, target, view));
             is_due.then_some((stage, target, request))
-        })?;
+        });
+        // The last one that was asked for speaks for all.
+        let (stage, target, request) = due.rev().max_by_key(|(.., request)| request.at)?;
         Some(self.on_request(policy, request, vec![Addressee { stage, target, left: true }]))
     }
 

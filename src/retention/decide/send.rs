@@ -156,8 +156,8 @@ impl Judgement<'_> {
             left.stage != sent.stage && (left.again || !left.categories.is_empty())
         });
         if !categories.is_empty() {
-            let (target, stage) = (sent.target.clone(), sent.stage);
-            course.left.push(Left { target, stage, categories, request, again: false, outlasted: Vec::new() });
+            let (target, stage, since) = (sent.target.clone(), sent.stage, sent.sent_at);
+            course.left.push(Left { target, stage, categories, since, request, again: false, outlasted: Vec::new() });
         }
     }
 

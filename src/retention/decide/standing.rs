@@ -366,6 +366,9 @@ impl<'a> Judgement<'a> {
             ready = ready.max(heard);
         }
         for addressee in to.iter().filter(|addressee| addressee.left) {
+            // What was recalled is due again since then.
+            let again = self.left(policy, addressee, None).filter(|left| left.again);
+            ready = again.map_or(ready, |left| left.since.max(ready));
             if let Some((_, end)) = self.floor_that_left(policy, addressee, None) {
                 ready = ready.max(end + self.policy(policy).lateness);
             }

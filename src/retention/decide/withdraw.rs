@@ -131,6 +131,7 @@ impl Judgement<'_> {
             target: sent.target.clone(),
             stage: sent.stage,
             categories,
+            since: self.now(),
             request,
             again: others.is_empty(),
             outlasted: Vec::new(),
