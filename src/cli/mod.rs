@@ -12,6 +12,7 @@ mod run;
 mod schema;
 mod shards;
 mod simulate;
+mod statement;
 mod topics;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +38,7 @@ enum Command {
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
+    Statement(statement::StatementArgs),
     Stop(instruct::StopArgs),
     Topics(topics::TopicsArgs),
 }
@@ -55,6 +57,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args),
         Command::Schema(args) => schema::schema(args),
         Command::Simulate(args) => simulate::simulate(args),
+        Command::Statement(args) => statement::statement(args),
         Command::Stop(args) => instruct::stop(args),
         Command::Topics(args) => topics::topics(args),
     }
