@@ -100,7 +100,7 @@ fn the_example_is_without_fault_and_wrong_usage_exits_with_two() {
     assert_eq!(lapsed(&["check"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["chekc"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["check", "-c", "missing.yaml"], "").status.code(), Some(1));
-    for command in ["run", "demo", "check", "topics", "schema", "extract", "simulate", "statement"] {
+    for command in ["run", "demo", "check", "topics", "schema", "extract", "simulate", "statement", "evidence"] {
         assert_eq!(lapsed(&[command, "--help"], "").status.code(), Some(0), "{command}");
     }
 }

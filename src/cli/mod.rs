@@ -5,6 +5,7 @@ mod config_args;
 mod demo;
 mod demo_kafka;
 mod due;
+mod evidence;
 mod extract;
 mod instruct;
 mod records;
@@ -33,6 +34,7 @@ enum Command {
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
     Due(due::DueArgs),
+    Evidence(evidence::EvidenceArgs),
     Extract(extract::ExtractArgs),
     Release(instruct::ReleaseArgs),
     Run(run::RunArgs),
@@ -52,6 +54,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
         Command::Due(args) => due::due(args),
+        Command::Evidence(args) => evidence::evidence(args),
         Command::Extract(args) => extract::extract(args),
         Command::Release(args) => instruct::release(args),
         Command::Run(args) => run::run(args),
