@@ -246,8 +246,10 @@ fn erasure(teller: &mut Teller<'_>, policies: &[&Policy]) -> String {
     );
     if policies.iter().any(|policy| policy.consent.is_some()) {
         told += language.either(
-            " Hetzelfde geldt als u uw toestemming intrekt of bezwaar maakt.",
-            " The same holds if you withdraw your consent or object.",
+            " Hetzelfde geldt voor de gegevens van één doel als u daarvoor uw toestemming intrekt of bezwaar maakt. Daarna \
+             gebruiken wij ze alleen weer voor dat doel als u dat opnieuw goedvindt.",
+            " The same holds for the data of one purpose if you withdraw your consent to it or object to it. After that we \
+             use it for that purpose again only if you agree to it anew.",
         );
     }
     told
