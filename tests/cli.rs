@@ -100,9 +100,22 @@ fn the_example_is_without_fault_and_wrong_usage_exits_with_two() {
     assert_eq!(lapsed(&["check"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["chekc"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["check", "-c", "missing.yaml"], "").status.code(), Some(1));
-    for command in ["run", "demo", "check", "topics", "schema", "extract", "simulate"] {
+    for command in ["run", "demo", "check", "topics", "schema", "extract", "simulate", "statement", "evidence"] {
         assert_eq!(lapsed(&[command, "--help"], "").status.code(), Some(0), "{command}");
     }
+}
+
+#[test]
+fn a_statement_goes_out_and_what_is_missing_is_remarked_beside_it() {
+    let statement = |rest: &[&str]| lapsed(&[&["statement", "-c", CONFIG, "--lang", "nl"], rest].concat(), "");
+    let notice = statement(&["--for", "notice"]);
+    assert_eq!(notice.status.code(), Some(0), "{}", stderr(&notice));
+    assert!(String::from_utf8(notice.stdout.clone()).unwrap().starts_with("## Hoe lang wij uw gegevens bewaren\n"));
+    assert!(stderr(&notice).contains("remark: without a label in 'nl'"), "{}", stderr(&notice));
+    assert_eq!(statement(&["--for", "notice"]).stdout, notice.stdout);
+    let register = statement(&["--for", "register", "--format", "csv"]);
+    assert_eq!(String::from_utf8(register.stdout).unwrap().lines().count(), 3);
+    assert_eq!(statement(&["--for", "notice", "--format", "csv"]).status.code(), Some(2));
 }
 
 #[test]

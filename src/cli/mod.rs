@@ -5,6 +5,7 @@ mod config_args;
 mod demo;
 mod demo_kafka;
 mod due;
+mod evidence;
 mod extract;
 mod instruct;
 mod records;
@@ -12,6 +13,7 @@ mod run;
 mod schema;
 mod shards;
 mod simulate;
+mod statement;
 mod topics;
 
 use clap::{Parser, Subcommand};
@@ -32,11 +34,13 @@ enum Command {
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
     Due(due::DueArgs),
+    Evidence(evidence::EvidenceArgs),
     Extract(extract::ExtractArgs),
     Release(instruct::ReleaseArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
+    Statement(statement::StatementArgs),
     Stop(instruct::StopArgs),
     Topics(topics::TopicsArgs),
 }
@@ -50,11 +54,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
         Command::Due(args) => due::due(args),
+        Command::Evidence(args) => evidence::evidence(args),
         Command::Extract(args) => extract::extract(args),
         Command::Release(args) => instruct::release(args),
         Command::Run(args) => run::run(args),
         Command::Schema(args) => schema::schema(args),
         Command::Simulate(args) => simulate::simulate(args),
+        Command::Statement(args) => statement::statement(args),
         Command::Stop(args) => instruct::stop(args),
         Command::Topics(args) => topics::topics(args),
     }

@@ -1,0 +1,124 @@
+//! `lapsed evidence`: what was done, on which text.
+//!
+//! * [`reading`]: the audit topic from its beginning to its end
+//! * [`promises`]: the policies' texts, and which was in force when
+//! * [`timeline`]: all that evidence tells of one customer
+//! * [`certificate`]: what was destroyed in a period under one policy
+
+mod certificate;
+mod promises;
+mod reading;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use super::config_args::ConfigArgs;
+use crate::config::Config;
+use crate::kafka::clients::Clients;
+use crate::retention::calendar::{Timestamp, first_instant_after, first_instant_of};
+use crate::wire::audit::Entry;
+use anyhow::Context;
+use certificate::{Certificate, Scope};
+use chrono::NaiveDate;
+use std::io::Write;
+use std::process::ExitCode;
+use timeline::Timeline;
+
+/// Show what was done about a customer and why, or certify what was destroyed in a period
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+    lapsed evidence -c lapsed.yaml 4711                     what was sent about customer 4711, on which text, and
+                                                            what the targets answered
+    lapsed evidence -c lapsed.yaml --policy offers \\
+                    --from 2026-01-01 --to 2026-12-31       the certificate of destruction
+
+It reads the application's audit topic as of now; the service need not run. The evidence key finds the customer:
+evidence names nobody. A certificate lists the commands that first left in the period, with what has become of them
+since. Its SHA-256 is that of the listed lines, each with a line feed; with --json, of the members of each command
+in the order of the text, with one space between. Exits with 1 if there is no such evidence.")]
+pub struct EvidenceArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The customer's id, as it came in
+    #[arg(required_unless_present = "policy", conflicts_with_all = ["policy", "from", "to"])]
+    customer: Option<String>,
+    /// Certify what this policy's commands did
+    #[arg(long, value_name = "POLICY", requires_all = ["from", "to"])]
+    policy: Option<String>,
+    /// First day of the period
+    #[arg(long, value_name = "DATE", requires = "policy")]
+    from: Option<NaiveDate>,
+    /// Last day of the period
+    #[arg(long, value_name = "DATE", requires = "policy")]
+    to: Option<NaiveDate>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?.config;
+    match (&args.customer, &args.policy, args.from, args.to) {
+        (Some(customer), ..) => of_customer(&config, customer, args.json),
+        (None, Some(policy), Some(from), Some(to)) if from <= to => {
+            let scope = Scope {
+                application: config.application.clone(),
+                policy: policy.clone(),
+                from,
+                to,
+                begins: first_instant_of(from, config.zone),
+                ends: first_instant_after(to, config.zone),
+                zone: config.zone,
+            };
+            of_policy(&config, scope, args.json)
+        }
+        _ => {
+            writeln!(std::io::stderr(), "lapsed: --to lies before --from")?;
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+fn of_customer(config: &Config, customer: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let pseudonym = config.evidence.pseudonyms.of(customer.as_bytes());
+    let mut timeline = Timeline::new(pseudonym, config.zone);
+    let unread = read(config, |key, time, entry| timeline.take(key, time, entry))?;
+    if timeline.is_empty() {
+        writeln!(
+            std::io::stderr(),
+            "no evidence about this customer ({pseudonym}): nothing was ever sent about them, or evidence.keep has \
+             passed, or the id is written differently"
+        )?;
+        return Ok(ExitCode::FAILURE);
+    }
+    print(&if json { timeline.json(unread) } else { timeline.text(unread) })
+}
+
+fn of_policy(config: &Config, scope: Scope, json: bool) -> anyhow::Result<ExitCode> {
+    let mut certificate = Certificate::new(scope);
+    let unread = read(config, |key, time, entry| certificate.take(key, time, entry))?;
+    if certificate.is_empty() {
+        let Scope { policy, from, to, .. } = certificate.scope();
+        writeln!(std::io::stderr(), "no evidence that '{policy}' sent anything from {from} up to and including {to}")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    print(&if json { certificate.json(unread) } else { certificate.text(unread) })
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().lock().write_all(text.as_bytes()).context("the evidence could not be printed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hands on every entry there is, and returns how many records could not be read.
+fn read(config: &Config, each: impl FnMut(&str, Timestamp, Entry)) -> anyhow::Result<u64> {
+    let clients = Clients::new(config.kafka.clone(), format!("{}-evidence", config.application));
+    let unread = reading::read(&clients, &format!("{}.audit", config.application), each)?;
+    if unread > 0 {
+        writeln!(
+            std::io::stderr(),
+            "{unread} records of evidence could not be read; a newer version of lapsed may have written them"
+        )?;
+    }
+    Ok(unread)
+}
