@@ -68,7 +68,7 @@ fn failed_is_sent_again_when_the_lease_ends() {
 
 #[test]
 fn if_its_words_would_differ_it_is_recalled_and_sent_anew() {
-    // Since b has removed the address nothing keeps it any more, and nobody has to remove it again.
+    // Since b has removed the address nothing keeps it any more.
     let story = Story::new(&["a: email name; purchase; P1Y expire crm", "b: email; purchase; P13M expire crm"])
         .without_acknowledgements()
         .active("purchase", "2024-03-10");
@@ -80,7 +80,7 @@ fn if_its_words_would_differ_it_is_recalled_and_sent_anew() {
             "2025-04-12T01:00:00 a expire crm [name] kept [email by b] attempt 11",
             "2025-04-13T00:00:00 b expire crm [email]",
             "2025-04-15T01:00:00 a recall crm [name] kept [email by b]",
-            "2025-04-15T01:00:00 a expire crm [name]",
+            "2025-04-15T01:00:00 a expire crm [email name]",
         ],
     );
     let commands = story.commands(at("2025-04-16").0 * 1000);

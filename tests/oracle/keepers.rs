@@ -47,14 +47,8 @@ impl<'a> View<'a> {
         let all = self.policy(task.policy).categories.iter().copied();
         let open = all.filter(|&category| {
             let is_named = own.iter().any(|(_, sent)| sent.names(category));
-            // Also what was left by a command that has been recalled since.
-            let of_task = |sent: &Sent| {
-                let place = (sent.policy, sent.stage, sent.target) == (task.policy, task.stage, task.target);
-                place && (sent.cause, sent.since.at) == (task.cause, task.since.at)
-            };
-            let all = self.sent.iter().enumerate().filter(|(_, sent)| of_task(sent));
-            let left = all.filter(|(_, sent)| sent.keeps(category)).last();
-            !is_named && left.is_none_or(|(place, _)| !self.is_seen_to_since(task, category, place))
+            let left = own.iter().rfind(|(_, sent)| sent.keeps(category));
+            !is_named && left.is_none_or(|(place, _)| !self.is_seen_to_since(task, category, *place))
         });
         Todo { categories: open.collect(), first: own.is_empty() }
     }

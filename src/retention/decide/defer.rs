@@ -128,9 +128,11 @@ impl Judgement<'_> {
         }
         let floor = self.floor_that_left(policy, addressee, request);
         let floor_ended = floor.as_ref().map(|(_, deadline)| *deadline + self.policy(policy).lateness);
-        let is_left_by_period = addressee.left && request.is_none();
+        let is_left_by_period = left.is_some_and(|left| !left.again) && request.is_none();
         let hold = self.course(policy).and_then(|course| course.deferral.as_ref());
         let hold = hold.and_then(|hold| Some((hold.id.clone(), hold.ended(self.now())?)));
+        // What is said again waits for nobody but the hold.
+        let left = left.filter(|left| !left.again);
         let is_outlasted = |id: &String| left.is_some_and(|left| left.outlasted.contains(&format!("hold:{id}")));
         let hold = hold.filter(|(id, _)| !is_outlasted(id));
         let hold = hold.filter(|(id, ended)| {

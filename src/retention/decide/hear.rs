@@ -25,15 +25,14 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     let changed = record.claims.merge(claim, circumstances.now);
     for (index, before) in asked {
         let policy = &rules.policies[usize::from(index.0)];
-        let at = withdrawn_at(circumstances, policy, &record.claims);
         let refused = refused_since(policy, &record.claims, before.refused_since);
+        let at = refused.map(|at| circumstances.almanac.at_resolution(rules.resolution, at));
         let course = course_mut(record, &policy.key);
         course.refused_since = refused;
         if let Some(at) = at.filter(|_| before.covers && !given) {
             course.withdrawn = Some(at);
         }
-        let at_resolution = |at: Timestamp| circumstances.almanac.at_resolution(rules.resolution, at);
-        let (served, last) = (course.served, refused.map(at_resolution));
+        let (served, last) = (course.served, at);
         // Consent that was given before the withdrawal, and heard of later, is late activity.
         let start = |claims| ground_up_to(circumstances, index, seen, claims, last?).map(|start| start.at);
         let (known, news) = (start(&claims_before), start(&record.claims));
@@ -65,11 +64,9 @@ impl Standing {
         let policy = &circumstances.rules.policies[usize::from(index.0)];
         let course = record.courses.iter().find(|course| course.policy == policy.key);
         let served = course.and_then(|course| course.served);
-        let withdrawn = withdrawn_at(circumstances, policy, &record.claims);
+        let withdrawn = withdrawn_at(circumstances, policy, &record.claims, course);
         let refused_since = course.and_then(|course| course.refused_since).filter(|_| withdrawn.is_some());
-        let Circumstances { rules, almanac, now, .. } = circumstances;
-        let first = refused_since.map(|at| almanac.at_resolution(rules.resolution, at)).min(withdrawn).or(withdrawn);
-        let counts = first.is_some_and(|at| counts_from(rules, at) <= now);
+        let counts = withdrawn.is_some_and(|at| counts_from(circumstances.rules, at) <= circumstances.now);
         let covers = match withdrawn.filter(|_| counts) {
             Some(at) => {
                 let was_asked = course.is_some_and(|course| course.withdrawn == Some(at));
@@ -95,11 +92,18 @@ fn hear_of_hold(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mu
     })
 }
 
-/// When consent to a policy was withdrawn, at the configuration's resolution, if that is the last word.
-pub(super) fn withdrawn_at(circumstances: Circumstances<'_>, policy: &Policy, claims: &Claims) -> Option<Timestamp> {
+/// When consent to a policy was withdrawn, at the configuration's resolution, if that is the last word: the
+/// first time since it was given.
+pub(super) fn withdrawn_at(
+    circumstances: Circumstances<'_>,
+    policy: &Policy,
+    claims: &Claims,
+    course: Option<&Course>,
+) -> Option<Timestamp> {
     let Circumstances { rules, almanac, .. } = circumstances;
-    let withdrawn = claims.consent(policy.consent.as_ref()?)?.withdrawn_last()?;
-    Some(almanac.at_resolution(rules.resolution, withdrawn))
+    let last = claims.consent(policy.consent.as_ref()?)?.withdrawn_last()?;
+    let first = course.and_then(|course| course.refused_since).map_or(last, |first| first.min(last));
+    Some(almanac.at_resolution(rules.resolution, first))
 }
 
 /// Takes note of an activity that arrives late: one from before a withdrawal makes that a request, if it is
@@ -107,19 +111,15 @@ pub(super) fn withdrawn_at(circumstances: Circumstances<'_>, policy: &Policy, cl
 pub fn see(circumstances: Circumstances<'_>, before: &[LastSeen], seen: &[LastSeen], record: &mut Record) -> bool {
     let mut changed = false;
     for (place, policy) in circumstances.rules.policies.iter().enumerate() {
-        let Some(withdrawn) = withdrawn_at(circumstances, policy, &record.claims) else { continue };
         let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
         let course = record.courses.iter().find(|course| course.policy == policy.key);
-        let Circumstances { rules, almanac, .. } = circumstances;
-        let refused = course.and_then(|course| course.refused_since);
-        let refused = refused.map(|at| almanac.at_resolution(rules.resolution, at));
-        let last = refused.map_or(withdrawn, |since| since.min(withdrawn));
+        let Some(last) = withdrawn_at(circumstances, policy, &record.claims, course) else { continue };
         let served = course.and_then(|course| course.served);
         let start = |seen| ground_up_to(circumstances, index, seen, &record.claims, last).map(|start| start.at);
         let (known, news) = (start(before), start(seen));
         let covers = news > known && news > served && applies(policy, &record.claims);
-        if covers && course.is_none_or(|course| course.withdrawn != Some(withdrawn)) {
-            course_mut(record, &policy.key).withdrawn = Some(withdrawn);
+        if covers && course.is_none_or(|course| course.withdrawn != Some(last)) {
+            course_mut(record, &policy.key).withdrawn = Some(last);
             changed = true;
         }
     }

@@ -97,13 +97,19 @@ impl Judgement<'_> {
             let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);
             return same_next && sent.categories == parted.named && sent.kept == parted.kept;
         }
+        let is_same = |other: &&Sent| {
+            other.id != sent.id
+                && (&other.target, other.stage, other.cause) == (&sent.target, sent.stage, sent.cause)
+                && other.since == sent.since
+        };
+        let others: Vec<&Sent> = course.sent.iter().filter(is_same).collect();
         let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });
         let left = self.left(policy, &Addressee { stage, target, left: true }, request);
-        let was_kept = |name: &String| sent.kept.iter().any(|kept| kept.category == *name);
-        let mut parted = self.part(policy, target, view, |name| sent.categories.contains(name) || was_kept(name));
-        // Of what it kept then, another command may have named some since: that is not spoken of any more.
         let is_left = |name: &String| left.is_some_and(|left| left.categories.contains(name));
-        parted.named.retain(|name| sent.categories.contains(name) || is_left(name));
+        let parted = self.part(policy, target, view, |name| {
+            let is_named = others.iter().any(|other| other.categories.contains(name));
+            others.is_empty() || (!is_named && (sent.categories.contains(name) || is_left(name)))
+        });
         sent.categories == parted.named && sent.kept == parted.kept
     }
 

@@ -13,20 +13,15 @@ use crate::retention::customer::Request;
 use crate::retention::policy::PolicyIndex;
 
 impl Judgement<'_> {
-    /// When consent to the policy was withdrawn, if that is the last word on it and counts by now.
+    /// When consent to the policy was withdrawn, if that is the last word on it: the first time since it was
+    /// last given, for saying it again must not put off what was asked.
     pub(super) fn withdrawn_at(&self, policy: PolicyIndex) -> Option<Timestamp> {
-        super::hear::withdrawn_at(self.circumstances, self.policy(policy), &self.record.claims)
+        let course = self.course(policy);
+        super::hear::withdrawn_at(self.circumstances, self.policy(policy), &self.record.claims, course)
     }
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
-        self.refused_since(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
-    }
-
-    /// When consent was first withdrawn since it was last given, at the configuration's resolution.
-    fn refused_since(&self, policy: PolicyIndex) -> Option<Timestamp> {
-        let last = self.withdrawn_at(policy)?;
-        let first = self.course(policy).and_then(|course| course.refused_since);
-        Some(first.map_or(last, |first| self.at_resolution(first).min(last)))
+        self.withdrawn_at(policy).is_some_and(|at| counts_from(self.rules(), at) <= self.now())
     }
 
     fn at_resolution(&self, at: Timestamp) -> Timestamp {
@@ -69,7 +64,7 @@ impl Judgement<'_> {
     /// By period, and no activity from before the withdrawal has come since.
     fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
         let since = self.course(policy).and_then(|course| course.since);
-        let ground = self.ground_up_to(policy, self.refused_since(policy).unwrap_or(withdrawn));
+        let ground = self.ground_up_to(policy, withdrawn);
         let came_later = ground.is_some_and(|start| since.is_some_and(|since| start.at > since));
         self.is_removed(policy) && !came_later
     }
@@ -115,6 +110,9 @@ impl Judgement<'_> {
 
     /// What an earlier word left at a target and nothing keeps any more, or a word that was recalled.
     fn left_by_request(&self, policy: PolicyIndex) -> Option<Candidate> {
+        if self.erasure(policy).is_some() || self.withdrawal(policy).is_some() {
+            return None;
+        }
         let due = self.course(policy)?.left.iter().filter_map(|left| {
             let request = left.request?;
             let stage = self.policy(policy).stage_by_id(left.stage)?;

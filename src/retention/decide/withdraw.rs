@@ -38,6 +38,10 @@ impl Judgement<'_> {
             course.left.retain(|_| !past.next().unwrap_or(false));
         }
         if came_later {
+            let now = self.now();
+            let course = &mut self.record.courses[place];
+            // A hold that ended before has deferred nothing of what begins now.
+            course.deferral.take_if(|deferral| deferral.ended(now).is_some());
             let standing = places_to_recall(&self.record.courses[place], |sent| sent.cause == Cause::Period);
             self.recall(place, &standing);
         }
@@ -97,8 +101,8 @@ impl Judgement<'_> {
         parted.named.is_empty() || parted.kept.iter().any(|kept| sent.categories.contains(&kept.category))
     }
 
-    /// What is recalled must be said again: all that the policy keeps there but for what its other commands
-    /// have named, and what others have seen to since it was left.
+    /// What is recalled must be said again: all of it, or, where other commands of the kind stand, what those
+    /// have not named, and nobody has seen to since it was left.
     fn leave(&mut self, course: usize, place: usize) {
         let Course { policy, sent: all, left, .. } = &self.record.courses[course];
         let sent = &all[place];
@@ -123,7 +127,7 @@ impl Judgement<'_> {
             let is_named = others.iter().any(|other| other.categories.contains(name));
             let was_left = was_kept(sent) || others.iter().any(|other| was_kept(other));
             let is_left = left.is_some_and(|left| left.categories.contains(name));
-            !is_named && (sent.categories.contains(name) || !was_left || is_left)
+            others.is_empty() || (!is_named && (sent.categories.contains(name) || !was_left || is_left))
         };
         let names = self.policy(policy).categories.iter().map(|&place| &self.rules().categories[usize::from(place)]);
         let categories: Vec<String> = names.filter(|name| is_open(name)).cloned().collect();
