@@ -176,9 +176,10 @@ impl Offline {
         let mut touched = BTreeSet::new();
         // Of one instant what was done comes before what was said of it, so that no order matters.
         arrivals.sort_by_key(|arrival| match arrival {
-            Arrival::Activity { .. } => 0,
-            Arrival::Claim { claim: Claim::Consent { given: false, .. }, .. } => 2,
-            Arrival::Claim { .. } | Arrival::Acknowledgement { .. } => 1,
+            // Of each kind only the latest is remembered, so the earlier one is told first.
+            Arrival::Activity { at, .. } => (0, *at),
+            Arrival::Claim { claim: Claim::Consent { given: false, .. }, .. } => (2, Timestamp::MIN),
+            Arrival::Claim { .. } | Arrival::Acknowledgement { .. } => (1, Timestamp::MIN),
         });
         for arrival in arrivals {
             let Some(arrival) = self.admit(arrival) else { continue };
