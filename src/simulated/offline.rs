@@ -214,7 +214,6 @@ impl Offline {
         let forgotten = self.forgotten.get(name);
         if let (Some(farewell), Some(at)) = (forgotten, arrival.at())
             && is_from_before(&self.rules, farewell.end, at)
-            && (!matches!(arrival, Arrival::Activity { .. }) || !self.customers.contains_key(name))
         {
             return None;
         }

@@ -18,17 +18,9 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
     for course in &mut record.courses {
         let mut commands = course.sent.iter_mut();
         if let Some(sent) = commands.find(|sent| sent.id == ack.command && sent.target == ack.target) {
-            let was_retained = matches!(sent.reply, Reply::Retained { .. });
             sent.reply = merge(sent, ack, append_time);
             let reply = sent.reply;
-            course.retained.retain(|retained| retained.command != ack.command);
-            match reply {
-                Reply::Retained { until, .. } => {
-                    course.retained.push(Retained { command: ack.command, target: ack.target.clone(), until });
-                }
-                _ if was_retained => lift(course, &ack.target, append_time),
-                _ => {}
-            }
+            retain(course, ack, reply, append_time);
             return Answered::Command;
         }
     }
@@ -43,6 +35,12 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
             id if id == recalled.command.id => Answered::Command,
             _ => continue,
         };
+        if answered == Answered::Command && done {
+            let reply = merge(&recalled.command, ack, append_time);
+            let policy = recalled.policy.clone();
+            let course = record.courses.iter_mut().find(|course| course.policy == policy);
+            course.into_iter().for_each(|course| retain(course, ack, reply, append_time));
+        }
         // An answered recall is not repeated, whatever the answer; nor one of what was done all the same.
         if done || answered == Answered::Recall {
             record.recalls.remove(place);
@@ -50,6 +48,20 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
         return answered;
     }
     Answered::Nothing
+}
+
+/// `retained` works as a hold of the policy, until its end or until the command is done, be it recalled.
+fn retain(course: &mut Course, ack: &Acknowledgement, reply: Reply, now: Timestamp) {
+    let before = course.retained.len();
+    course.retained.retain(|retained| retained.command != ack.command);
+    let was_retained = course.retained.len() < before;
+    match reply {
+        Reply::Retained { until, .. } => {
+            course.retained.push(Retained { command: ack.command, target: ack.target.clone(), until });
+        }
+        _ if was_retained => lift(course, &ack.target, now),
+        _ => {}
+    }
 }
 
 /// What a target retained it has done after all: the hold that this was is over before its end.

@@ -13,11 +13,15 @@ use crate::retention::customer::Request;
 use crate::retention::policy::PolicyIndex;
 
 impl Judgement<'_> {
-    /// When consent to the policy was withdrawn, if that is the last word on it: the first time since it was
-    /// last given, for saying it again must not put off what was asked.
+    /// When consent to the policy was first withdrawn since it was last given.
     pub(super) fn withdrawn_at(&self, policy: PolicyIndex) -> Option<Timestamp> {
         let course = self.course(policy);
         super::hear::withdrawn_at(self.circumstances, self.policy(policy), &self.record.claims, course)
+    }
+
+    /// When it was last.
+    pub(super) fn last_withdrawn_at(&self, policy: PolicyIndex) -> Option<Timestamp> {
+        super::hear::withdrawn_at(self.circumstances, self.policy(policy), &self.record.claims, None)
     }
 
     pub(super) fn is_withdrawn(&self, policy: PolicyIndex) -> bool {
@@ -37,15 +41,17 @@ impl Judgement<'_> {
     /// The request that a withdrawal makes of a policy that covered the customer and has not removed
     /// them since.
     pub(super) fn withdrawal(&self, policy: PolicyIndex) -> Option<Request> {
-        let at = self.withdrawn_at(policy)?;
-        let covered = self.course(policy)?.withdrawn == Some(at);
-        let asks = covered && self.is_unserved(policy, at) && !self.was_removed_before(policy, at);
-        asks.then_some(Request { cause: Cause::Withdrawn, at })
+        let first = self.withdrawn_at(policy)?;
+        let covered = self.course(policy)?.withdrawn == Some(first);
+        let asks = covered && self.is_unserved(policy, first) && !self.was_removed_before(policy, first);
+        // Saying it again must not put off what was asked.
+        let last = self.last_withdrawn_at(policy).filter(|at| counts_from(self.rules(), *at) <= self.now());
+        asks.then_some(Request { cause: Cause::Withdrawn, at: last.unwrap_or(first) })
     }
 
     /// Whether a withdrawal has been followed by consent given again.
     pub(super) fn is_taken_back(&self, policy: PolicyIndex, request: Request) -> bool {
-        request.cause == Cause::Withdrawn && self.withdrawn_at(policy).is_none_or(|at| at < request.at)
+        request.cause == Cause::Withdrawn && self.last_withdrawn_at(policy).is_none_or(|at| at < request.at)
     }
 
     /// Whether consent was given again on the very day of the withdrawal that was served last.

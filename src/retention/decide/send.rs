@@ -134,7 +134,7 @@ impl Judgement<'_> {
     /// it names, nobody has to remove again.
     fn remember_what_is_left(&mut self, candidate: &Candidate, sent: &Sent) {
         for other in &mut self.record.courses {
-            for left in other.left.iter_mut().filter(|left| left.target == sent.target) {
+            for left in other.left.iter_mut().filter(|left| left.target == sent.target && !left.again) {
                 left.categories.retain(|category| !sent.categories.contains(category));
             }
             other.left.retain(|left| left.again || !left.categories.is_empty());
@@ -144,16 +144,19 @@ impl Judgement<'_> {
             Ground::Request(request) => Some(request),
         };
         let categories: Vec<String> = sent.kept.iter().map(|kept| kept.category.clone()).collect();
+        let rules = self.policy(candidate.policy);
         let course = self.course_mut(candidate.policy);
         // A later word of the same kind covers an earlier one, and of a policy's stages the later one sees to
         // what both have left.
         course.left.retain_mut(|left| {
             let same_kind = left.request.map(|request| request.cause) == request.map(|request| request.cause);
-            if left.target != sent.target || !same_kind {
-                return true;
+            if left.target != sent.target || !same_kind || left.stage == sent.stage {
+                return left.target != sent.target || !same_kind;
             }
-            left.categories.retain(|category| !categories.contains(category));
-            left.stage != sent.stage && (left.again || !left.categories.is_empty())
+            if !left.again && rules.stage_by_id(left.stage) < rules.stage_by_id(sent.stage) {
+                left.categories.retain(|category| !categories.contains(category));
+            }
+            left.again || !left.categories.is_empty()
         });
         if !categories.is_empty() {
             let (target, stage, since) = (sent.target.clone(), sent.stage, sent.sent_at);

@@ -347,6 +347,8 @@ impl<'a> Judgement<'a> {
         if self.is_removed(policy) {
             let targets = self.policy(policy).stages[stage].targets.iter();
             let left = targets.map(|&target| Addressee { stage, target, left: true });
+            let missing: Vec<TargetIndex> = to.iter().map(|addressee| addressee.target).collect();
+            let left = left.filter(|addressee| !missing.contains(&addressee.target));
             to.extend(left.filter(|addressee| self.has_left_something_free(policy, addressee)));
         }
         to

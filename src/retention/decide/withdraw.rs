@@ -14,13 +14,21 @@ impl Judgement<'_> {
         for place in 0..self.record.courses.len() {
             self.start_over(place);
         }
+        // A recall may make a keeper of the policy whose command it is, and so take away the next ground.
+        while self.recall_what_lost_its_ground() {}
+    }
+
+    fn recall_what_lost_its_ground(&mut self) -> bool {
+        let mut any = false;
         for place in 0..self.record.courses.len() {
             let course = &self.record.courses[place];
             let policy = self.rules().policy_by_key(&course.policy);
             let gone = places_to_recall(course, |sent| self.ground_is_gone(policy, sent));
             self.recall(place, &gone);
             self.record.courses[place].round += u32::from(!gone.is_empty());
+            any |= !gone.is_empty();
         }
+        any
     }
 
     fn start_over(&mut self, place: usize) {
@@ -67,7 +75,7 @@ impl Judgement<'_> {
         match sent.cause {
             Cause::Period => self.ground_by_period_is_gone(policy, sent, stage, target),
             Cause::Withdrawn => {
-                let stands = |at| self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= at);
+                let stands = |at| self.last_withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= at);
                 !stands(sent.since.at) || self.names_something_kept(policy, sent, target)
             }
             Cause::ErasureRequest => self.names_something_kept(policy, sent, target),
@@ -104,13 +112,16 @@ impl Judgement<'_> {
     /// What is recalled must be said again: all of it, or, where other commands of the kind stand, what those
     /// have not named, and nobody has seen to since it was left.
     fn leave(&mut self, course: usize, place: usize) {
-        let Course { policy, sent: all, left, .. } = &self.record.courses[course];
+        let Course { policy, sent: all, left, served, .. } = &self.record.courses[course];
         let sent = &all[place];
         let Some(policy) = self.rules().policy_by_key(policy).filter(|_| sent.stage.action.removes()) else { return };
         let stands = match sent.cause {
-            Cause::Withdrawn => self.withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at),
+            Cause::Withdrawn => self.last_withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at),
             Cause::Period | Cause::ErasureRequest => true,
         };
+        // A later request has spoken for this one.
+        let is_spoken_for = sent.cause != Cause::Period && *served > Some(sent.since.at);
+        let stands = stands && !is_spoken_for;
         if !stands {
             return;
         }
@@ -145,11 +156,47 @@ impl Judgement<'_> {
         lefts.push(new);
     }
 
+    /// What others had left, and a command that is recalled had named, nobody has named any more.
+    fn restore_what_was_left_to(&mut self, recalled: &Sent) {
+        if !recalled.stage.action.removes() {
+            return;
+        }
+        for category in &recalled.categories {
+            let at_target = |sent: &&Sent| sent.target == recalled.target && sent.stage.action.removes();
+            let mut standing = self.record.courses.iter().flat_map(|course| &course.sent).filter(at_target);
+            if standing.any(|sent| sent.categories.contains(category)) {
+                continue;
+            }
+            let now = self.now();
+            for course in &mut self.record.courses {
+                let keeps = |sent: &&Sent| sent.kept.iter().any(|kept| kept.category == *category);
+                let Some(last) = course.sent.iter().rev().filter(at_target).find(keeps) else { continue };
+                let request = (last.cause != Cause::Period).then_some(Request { cause: last.cause, at: last.since.at });
+                let (target, stage) = (last.target.clone(), last.stage);
+                let is_it = |left: &&mut Left| left.target == target && left.stage == stage && left.request == request;
+                match course.left.iter_mut().find(is_it) {
+                    Some(left) if left.categories.contains(category) => {}
+                    Some(left) => left.categories.push(category.clone()),
+                    None => course.left.push(Left {
+                        target,
+                        stage,
+                        categories: vec![category.clone()],
+                        since: now,
+                        request,
+                        again: false,
+                        outlasted: Vec::new(),
+                    }),
+                }
+            }
+        }
+    }
+
     /// Takes commands of one course back, in the order they were sent.
     pub(super) fn recall(&mut self, course: usize, places: &[usize]) {
         for &place in places.iter().rev() {
             self.leave(course, place);
             let command = self.record.courses[course].sent.remove(place);
+            self.restore_what_was_left_to(&command);
             let policy = self.record.courses[course].policy.clone();
             let id = self.recall_id(&policy, &command);
             let recalled = Recalled { id, policy, command, sent_at: self.now(), attempt: 0 };

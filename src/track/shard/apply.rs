@@ -53,7 +53,9 @@ impl Shard {
 
     fn see(&mut self, customer: &[u8], kind: KindTag, at: LastSeen) -> Applied {
         let known = self.table.find(customer);
-        if known.is_none() && self.is_suppressed(customer, Timestamp(i64::from(at.0))) {
+        // Whoever has come anew has a record that says so.
+        let may_be_late = known.is_none_or(|slot| self.table.record(slot).is_some());
+        if may_be_late && self.is_suppressed(customer, Timestamp(i64::from(at.0))) {
             return Applied::Suppressed;
         }
         let Some(slot) = known.or_else(|| self.welcome(customer)) else { return Applied::Garbage };
