@@ -100,7 +100,7 @@ impl Judgement<'_> {
         let is_same = |other: &&Sent| {
             other.id != sent.id
                 && (&other.target, other.stage, other.cause) == (&sent.target, sent.stage, sent.cause)
-                && other.since == sent.since
+                && other.since.at == sent.since.at
         };
         let others: Vec<&Sent> = course.sent.iter().filter(is_same).collect();
         let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });

@@ -67,7 +67,7 @@ impl Judgement<'_> {
         };
         let key = self.rules().target(target).key.clone();
         let is_same = |sent: &Sent| {
-            (sent.target.as_str(), sent.stage, sent.cause, &sent.since) == (key.as_str(), stage, cause, &since)
+            (sent.target.as_str(), sent.stage, sent.cause, sent.since.at) == (key.as_str(), stage, cause, since.at)
         };
         if self.course(policy).is_some_and(|course| course.sent.iter().any(is_same)) {
             self.course_mut(policy).round += 1;

@@ -106,7 +106,7 @@ impl Judgement<'_> {
     /// Or of something that is not to come any more, because another command has removed it.
     fn warns_of_something_kept(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
         let parted = self.part_for_warning(policy, stage, View::again(false, sent.id)).unwrap_or_default();
-        parted.named.is_empty() || parted.kept.iter().any(|kept| sent.categories.contains(&kept.category))
+        sent.categories.iter().any(|category| !parted.named.contains(category))
     }
 
     /// What is recalled must be said again: all of it, or, where other commands of the kind stand, what those
@@ -129,8 +129,8 @@ impl Judgement<'_> {
         let is_it = |left: &Left| left.target == sent.target && left.stage == sent.stage && left.request == request;
         let left = left.iter().find(|left| is_it(left));
         let is_same = |other: &&Sent| {
-            (&other.target, other.stage, other.cause, &other.since)
-                == (&sent.target, sent.stage, sent.cause, &sent.since)
+            (&other.target, other.stage, other.cause, other.since.at)
+                == (&sent.target, sent.stage, sent.cause, sent.since.at)
         };
         let others: Vec<&Sent> = all.iter().filter(|other| other.id != sent.id).filter(is_same).collect();
         let is_open = |name: &String| {
