@@ -116,7 +116,9 @@ impl Judgement<'_> {
 
     /// What an earlier word left at a target and nothing keeps any more, or a word that was recalled.
     fn left_by_request(&self, policy: PolicyIndex) -> Option<Candidate> {
-        if self.erasure(policy).is_some() || self.withdrawal(policy).is_some() {
+        // One that counts by now says it itself.
+        let mut requests = [self.erasure(policy), self.withdrawal(policy)].into_iter().flatten();
+        if requests.any(|request| self.request_deadline(request) <= self.now()) {
             return None;
         }
         let due = self.course(policy)?.left.iter().filter_map(|left| {

@@ -36,8 +36,8 @@ impl Judgement<'_> {
         let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
         let Some(start) = self.start(policy) else { return };
         // Whatever was left on a request is covered by the period that runs again.
-        let is_over = |request: Request| request.at < start.at || self.is_taken_back(policy, request);
-        let past: Vec<bool> = course.left.iter().map(|left| !left.again && left.request.is_some_and(is_over)).collect();
+        let is_over = |left: &Left| !left.again && left.request.is_some_and(|request| self.is_over(policy, request));
+        let past: Vec<bool> = course.left.iter().map(is_over).collect();
         let has_returned = past.contains(&true);
         let came_later = course.since.is_some_and(|since| start.at > since);
         if has_returned {
@@ -55,12 +55,22 @@ impl Judgement<'_> {
         }
         let course = &mut self.record.courses[place];
         if came_later {
+            // What was done is over, unless others that say the same still wait for an answer.
             let waits = |sent: &Sent| sent.cause != Cause::Period && !matches!(sent.reply, Reply::Done { .. });
-            course.sent.retain(waits);
+            let all = std::mem::take(&mut course.sent);
+            let remain: Vec<bool> =
+                all.iter().map(|sent| all.iter().any(|other| waits(other) && is_same(other, sent))).collect();
+            course.sent = all.into_iter().zip(remain).filter_map(|(sent, remains)| remains.then_some(sent)).collect();
             course.left.retain(|left| left.request.is_some());
             course.since = None;
         }
         course.round += u32::from(came_later || has_returned);
+    }
+
+    /// Whether a policy that runs anew covers what was asked for.
+    fn is_over(&self, policy: PolicyIndex, request: Request) -> bool {
+        let starts_later = self.start(policy).is_some_and(|start| request.at < start.at);
+        starts_later || self.is_taken_back(policy, request)
     }
 
     fn ground_is_gone(&self, policy: Option<PolicyIndex>, sent: &Sent) -> bool {
@@ -128,11 +138,10 @@ impl Judgement<'_> {
         let request = (sent.cause != Cause::Period).then_some(Request { cause: sent.cause, at: sent.since.at });
         let is_it = |left: &Left| left.target == sent.target && left.stage == sent.stage && left.request == request;
         let left = left.iter().find(|left| is_it(left));
-        let is_same = |other: &&Sent| {
-            (&other.target, other.stage, other.cause, other.since.at)
-                == (&sent.target, sent.stage, sent.cause, sent.since.at)
-        };
-        let others: Vec<&Sent> = all.iter().filter(|other| other.id != sent.id).filter(is_same).collect();
+        let others: Vec<&Sent> = all.iter().filter(|other| other.id != sent.id && is_same(other, sent)).collect();
+        if !others.is_empty() && request.is_some_and(|request| self.is_over(policy, request)) {
+            return;
+        }
         let is_open = |name: &String| {
             let was_kept = |sent: &Sent| sent.kept.iter().any(|kept| kept.category == *name);
             let is_named = others.iter().any(|other| other.categories.contains(name));
@@ -249,6 +258,11 @@ impl Judgement<'_> {
                 None => false,
             }
     }
+}
+
+/// Whether two commands say the same to one target.
+fn is_same(one: &Sent, other: &Sent) -> bool {
+    (&one.target, one.stage, one.cause, one.since.at) == (&other.target, other.stage, other.cause, other.since.at)
 }
 
 /// Those among what was sent that are gone and can still be recalled: a removal until it is done, a warning
