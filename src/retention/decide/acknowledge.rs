@@ -47,7 +47,17 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
         }
         return answered;
     }
-    Answered::Nothing
+    // Its recall has been answered long since; what it said to retain is remembered.
+    let retains = |course: &&mut Course| {
+        course.retained.iter().any(|retained| retained.command == ack.command && retained.target == ack.target)
+    };
+    match record.courses.iter_mut().find(retains) {
+        Some(course) if done => {
+            retain(course, ack, Reply::Done { at: append_time, heard: append_time }, append_time);
+            Answered::Command
+        }
+        _ => Answered::Nothing,
+    }
 }
 
 /// `retained` works as a hold of the policy, until its end or until the command is done, be it recalled.
