@@ -8,57 +8,25 @@
 mod support;
 
 use rdkafka::ClientConfig;
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+use support::service::{Application, Instance, instant, nothing_is_twice, now_ms, target_obeys, text};
 
 const LATENESS_SECONDS: i64 = 2;
 const NOTICE_SECONDS: i64 = 8;
 const PERIOD_SECONDS: i64 = 16;
 
-fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
-
-/// One application of its own on the shared broker, with its configuration file.
-struct Application {
-    name: String,
-    bootstrap: String,
-    directory: tempfile::TempDir,
-}
-
-impl Application {
-    fn new(bootstrap: &str) -> Application {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("t{}-{}-{count}", std::process::id(), now_ms() % 100_000);
-        let application =
-            Application { name, bootstrap: bootstrap.to_owned(), directory: tempfile::tempdir().unwrap() };
-        std::fs::write(application.file(), application.yaml()).unwrap();
-        application
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.path().join("lapsed.yaml")
-    }
-
-    fn topic(&self, name: &str) -> String {
-        format!("{}.{name}", self.name)
-    }
-
-    fn yaml(&self) -> String {
-        format!(
-            "application: {name}
+fn yaml(name: &str, bootstrap: &str) -> String {
+    format!(
+        "application: {name}
 time_zone: Europe/Amsterdam
 short_periods: true
 max_gate_lag: PT20S
+brake: {{per_day: 100%, at_least: 1000000}}
 kafka: {{bootstrap.servers: '{bootstrap}', session.timeout.ms: 6000, heartbeat.interval.ms: 1000}}
 evidence: {{key: a key of this test only}}
 http: {{listen: '127.0.0.1:0'}}
@@ -89,72 +57,8 @@ policies:
     mode: enforce
     review_by: 2099-01-01
 ",
-            name = self.name,
-            bootstrap = self.bootstrap,
-            warn = PERIOD_SECONDS - NOTICE_SECONDS,
-        )
-    }
-
-    /// Creates the application's topics with `lapsed topics --create`, and the source's by hand.
-    fn create_topics(&self) {
-        support::broker::create_topic(&self.bootstrap, &self.topic("activity"), 3);
-        support::broker::create_topic(&self.bootstrap, &self.topic("crm"), 2);
-        support::broker::create_topic(&self.bootstrap, &self.topic("mailing"), 2);
-        let output = Command::new(env!("CARGO_BIN_EXE_lapsed"))
-            .args(["topics", "--create", "-c"])
-            .arg(self.file())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn start(&self, pod: &str) -> Instance {
-        let log = self.directory.path().join(format!("{pod}.log"));
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_lapsed"))
-            .args(["run", "-c"])
-            .arg(self.file())
-            .env("HOSTNAME", pod)
-            .stdout(Stdio::from(file.try_clone().unwrap()))
-            .stderr(Stdio::from(file))
-            .spawn()
-            .unwrap();
-        Instance { child, log }
-    }
-}
-
-/// A running `lapsed run`; ends with the test, however that ends.
-struct Instance {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Instance {
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    fn tail(&self) -> String {
-        tail(&self.log)
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
+        warn = PERIOD_SECONDS - NOTICE_SECONDS,
+    )
 }
 
 /// What the source has reported, and when the broker had it.
@@ -201,46 +105,6 @@ fn customers_live(application: &Application, seconds: u64, stop: &AtomicBool) ->
     history
 }
 
-/// A target system that reads committed commands, obeys and acknowledges.
-fn target_obeys(application: &Application, seen: &Mutex<Vec<Value>>, stop: &AtomicBool) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &application.bootstrap)
-        .set("group.id", application.topic("target"))
-        .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_committed")
-        .create()
-        .unwrap();
-    let producer: ThreadedProducer<_> =
-        ClientConfig::new().set("bootstrap.servers", &application.bootstrap).create().unwrap();
-    let (crm, mailing) = (application.topic("crm"), application.topic("mailing"));
-    consumer.subscribe(&[&crm, &mailing]).unwrap();
-    while !stop.load(Ordering::Relaxed) {
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
-        let command: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-        assert_eq!(message.key().unwrap(), command["data"]["customer"].as_str().unwrap().as_bytes());
-        let answer = json!({
-            "command": command["id"], "attempt": command["data"]["attempt"],
-            "customer": command["data"]["customer"], "target": command["data"]["target"],
-            "result": "done", "time": chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).to_rfc3339(),
-        });
-        let key = command["data"]["customer"].as_str().unwrap().to_owned();
-        let acks = application.topic("acks");
-        producer
-            .send(BaseRecord::to(&acks).key(&key).payload(&answer.to_string()))
-            .map_err(|(error, _)| error)
-            .unwrap();
-        seen.lock().unwrap().push(command);
-    }
-}
-
-fn text<'v>(command: &'v Value, field: &str) -> &'v str {
-    command["data"][field].as_str().unwrap_or_default()
-}
-
-fn instant(value: &Value) -> i64 {
-    chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().timestamp()
-}
-
 /// The last activity of each customer who has gone, in seconds, rounded up as `lapsed` does.
 fn gone(history: &History) -> BTreeMap<&str, i64> {
     let mut gone = BTreeMap::new();
@@ -277,15 +141,6 @@ fn nothing_is_missing(commands: &[Value], gone: &BTreeMap<&str, i64>) -> Result<
     Ok(())
 }
 
-fn nothing_is_twice(commands: &[Value]) {
-    let mut seen = BTreeSet::new();
-    for command in commands {
-        let attempt = command["data"]["attempt"].as_u64().unwrap();
-        let new = seen.insert((command["id"].as_str().unwrap(), attempt));
-        assert!(new, "committed twice: {command}");
-    }
-}
-
 fn nothing_is_early(commands: &[Value], history: &History) {
     for command in commands.iter().filter(|command| text(command, "command") == "expire") {
         let events = &history.events[text(command, "customer")];
@@ -311,13 +166,15 @@ fn nothing_is_early(commands: &[Value], history: &History) {
 /// Lets customers live and instances be treated by `fate`, then waits until everyone due has had their
 /// commands, and judges.
 fn round_trip(seconds: u64, fate: impl FnOnce(&Application)) {
-    let application = Application::new(&support::broker::bootstrap());
+    let application = Application::new(&support::broker::bootstrap(), yaml);
     application.create_topics();
+    // The first customers are no backlog.
+    application.run_first();
     let (commands, stop_reading, stop_living) =
         (Mutex::new(Vec::new()), AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
     std::thread::scope(|scope| {
         let living = scope.spawn(|| customers_live(&application, seconds, &stop_living));
-        scope.spawn(|| target_obeys(&application, &commands, &stop_reading));
+        scope.spawn(|| target_obeys(&application, |_| true, &commands, &stop_reading));
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fate(&application)));
         let mut instances = [application.start("pod-0"), application.start("pod-1")];
         if outcome.is_ok() {

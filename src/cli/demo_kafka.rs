@@ -58,6 +58,7 @@ fn configuration(bootstrap: &str) -> anyhow::Result<Config> {
 time_zone: UTC
 short_periods: true
 max_gate_lag: PT20S
+brake: {{per_day: 100%, at_least: 1000}}
 kafka: {{bootstrap.servers: '{bootstrap}'}}
 evidence: {{key: only for the demo on a broker}}
 topics: {{partitions: 4, replication_factor: 1}}
