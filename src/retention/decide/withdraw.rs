@@ -177,11 +177,18 @@ impl Judgement<'_> {
                 continue;
             }
             let now = self.now();
-            for course in &mut self.record.courses {
+            for place in 0..self.record.courses.len() {
+                let course = &self.record.courses[place];
+                let Some(policy) = self.rules().policy_by_key(&course.policy) else { continue };
                 let keeps = |sent: &&Sent| sent.kept.iter().any(|kept| kept.category == *category);
                 let Some(last) = course.sent.iter().rev().filter(at_target).find(keeps) else { continue };
                 let request = (last.cause != Cause::Period).then_some(Request { cause: last.cause, at: last.since.at });
+                // Nor need anybody: who has returned since is covered by the period that runs again.
+                if request.is_some_and(|request| self.is_over(policy, request)) {
+                    continue;
+                }
                 let (target, stage) = (last.target.clone(), last.stage);
+                let course = &mut self.record.courses[place];
                 let is_it = |left: &&mut Left| left.target == target && left.stage == stage && left.request == request;
                 match course.left.iter_mut().find(is_it) {
                     Some(left) if left.categories.contains(category) => {}
