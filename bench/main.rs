@@ -39,6 +39,8 @@ enum Part {
     Restore,
     /// Few who are due among many who aren't.
     Firing,
+    /// Every customer judged under a new version of a policy.
+    Reload,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,6 +64,7 @@ fn main() -> anyhow::Result<()> {
             Part::Memory => shard::memory(arguments.customers)?,
             Part::Restore => shard::restore(arguments.customers),
             Part::Firing => shard::firing(arguments.customers),
+            Part::Reload => shard::reload(arguments.customers),
         }
     }
     if let Some(bootstrap) = &arguments.kafka {

@@ -48,7 +48,16 @@ impl Ids {
 }
 
 fn config() -> Arc<Config> {
-    let text = "
+    parsed(CONFIG)
+}
+
+fn parsed(text: &str) -> Arc<Config> {
+    let today = chrono::NaiveDate::default();
+    let loaded = load::from_texts(&[("bench.yaml".to_owned(), text.to_owned())], Environment::Leave, today);
+    Arc::new(loaded.expect("the text is a configuration").config)
+}
+
+const CONFIG: &str = "
 time_zone: Europe/Amsterdam
 kafka: {bootstrap.servers: localhost}
 evidence: {key: bench}
@@ -90,10 +99,6 @@ policies:
     mode: enforce
     review_by: 2099-01-01
 ";
-    let today = chrono::NaiveDate::default();
-    let loaded = load::from_texts(&[("bench.yaml".to_owned(), text.to_owned())], Environment::Leave, today);
-    Arc::new(loaded.expect("the text above is a configuration").config)
-}
 
 fn new_shard(config: &Arc<Config>) -> Shard {
     Shard::new(Home { partition: 0, partitions: 1, cluster: "bench".to_owned() }, config.clone())
@@ -349,4 +354,25 @@ pub fn firing(customers: usize) {
             (DUE, time)
         });
     }
+}
+
+/// A policy's period changes while the service runs: until every customer has been judged under it.
+pub fn reload(customers: usize) {
+    let (before, after) = (config(), parsed(&CONFIG.replace("P1Y", "P2Y")));
+    let (mut shard, mut out) = (empty_shard(&before), Outputs::default());
+    let active: Vec<usize> = (0..customers).collect();
+    for batch in active.chunks(BATCH * 10) {
+        run(&mut shard, &signals(Ids::Uuid, batch, 2, BEGIN), BEGIN, &mut out);
+    }
+    settle(&mut shard, BEGIN, &mut out);
+    let mut configs = [after, before].into_iter().cycle();
+    rate(&format!("reload, {customers} customers filed anew"), "customers/s", || {
+        let config = configs.next().expect("it goes on for ever");
+        let (sent, time) = timed(|| {
+            shard.reconfigure(config);
+            settle(&mut shard, BEGIN, &mut out)
+        });
+        assert_eq!(sent, 0, "nobody is due");
+        (customers, time)
+    });
 }

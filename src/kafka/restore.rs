@@ -29,6 +29,7 @@ impl From<KafkaError> for RestoreError {
     }
 }
 
+const LEADER_RETRIES: u32 = 10;
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The offsets that a group has committed, when no transaction over them is pending any more; `None`:
@@ -76,9 +77,18 @@ fn try_committed(
 /// The oldest offset of a partition and its high watermark, uncommitted records included.
 ///
 /// # Errors
-/// When no broker answered in time.
+/// When no broker answered in time, or the partition has had no leader for a while.
 pub fn watermarks(reader: &BaseConsumer, topic: &str, partition: u32) -> Result<(i64, i64), RestoreError> {
     let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+    for _ in 0..LEADER_RETRIES {
+        match reader.fetch_watermarks(topic, partition, CALL_TIMEOUT) {
+            // Leadership moves, or the topic has just been made.
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition)) => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            answer => return Ok(answer?),
+        }
+    }
     Ok(reader.fetch_watermarks(topic, partition, CALL_TIMEOUT)?)
 }
 
