@@ -125,6 +125,13 @@ pub struct Sent {
     pub followed: bool,
 }
 
+impl Sent {
+    /// What asked for it; `None`: its time had come.
+    pub fn request(&self) -> Option<Request> {
+        (self.cause != Cause::Period).then_some(Request { cause: self.cause, at: self.since.at })
+    }
+}
+
 /// What a target has answered to one command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reply {

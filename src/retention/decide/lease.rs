@@ -6,7 +6,7 @@ use super::standing::Addressee;
 use super::{Blocked, Judgement, Obstacle, Sending, Wake};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Cause, Next};
-use crate::retention::customer::{Course, Reply, Request, Sent};
+use crate::retention::customer::{Course, Reply, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 impl Judgement<'_> {
@@ -103,7 +103,7 @@ impl Judgement<'_> {
                 && other.since.at == sent.since.at
         };
         let others: Vec<&Sent> = course.sent.iter().filter(is_same).collect();
-        let request = on_request.then_some(Request { cause: sent.cause, at: sent.since.at });
+        let request = sent.request();
         let left = self.left(policy, &Addressee { stage, target, left: true }, request);
         let is_left = |name: &String| left.is_some_and(|left| left.categories.contains(name));
         let parted = self.part(policy, target, view, |name| {

@@ -84,12 +84,15 @@ impl Judgement<'_> {
         }
         match sent.cause {
             Cause::Period => self.ground_by_period_is_gone(policy, sent, stage, target),
-            Cause::Withdrawn => {
-                let stands = |at| self.last_withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= at);
-                !stands(sent.since.at) || self.names_something_kept(policy, sent, target)
-            }
+            Cause::Withdrawn => !self.still_stands(policy, sent) || self.names_something_kept(policy, sent, target),
             Cause::ErasureRequest => self.names_something_kept(policy, sent, target),
         }
+    }
+
+    /// Whether consent has not been given again since the withdrawal that a command obeys.
+    fn still_stands(&self, policy: PolicyIndex, sent: &Sent) -> bool {
+        sent.cause != Cause::Withdrawn
+            || self.last_withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at)
     }
 
     fn ground_by_period_is_gone(&self, policy: PolicyIndex, sent: &Sent, stage: usize, target: TargetIndex) -> bool {
@@ -125,17 +128,12 @@ impl Judgement<'_> {
         let Course { policy, sent: all, left, served, .. } = &self.record.courses[course];
         let sent = &all[place];
         let Some(policy) = self.rules().policy_by_key(policy).filter(|_| sent.stage.action.removes()) else { return };
-        let stands = match sent.cause {
-            Cause::Withdrawn => self.last_withdrawn_at(policy).is_some_and(|withdrawn| withdrawn >= sent.since.at),
-            Cause::Period | Cause::ErasureRequest => true,
-        };
         // A later request has spoken for this one.
         let is_spoken_for = sent.cause != Cause::Period && *served > Some(sent.since.at);
-        let stands = stands && !is_spoken_for;
-        if !stands {
+        if is_spoken_for || !self.still_stands(policy, sent) {
             return;
         }
-        let request = (sent.cause != Cause::Period).then_some(Request { cause: sent.cause, at: sent.since.at });
+        let request = sent.request();
         let is_it = |left: &Left| left.target == sent.target && left.stage == sent.stage && left.request == request;
         let left = left.iter().find(|left| is_it(left));
         let others: Vec<&Sent> = all.iter().filter(|other| other.id != sent.id && is_same(other, sent)).collect();
@@ -182,7 +180,7 @@ impl Judgement<'_> {
                 let Some(policy) = self.rules().policy_by_key(&course.policy) else { continue };
                 let keeps = |sent: &&Sent| sent.kept.iter().any(|kept| kept.category == *category);
                 let Some(last) = course.sent.iter().rev().filter(at_target).find(keeps) else { continue };
-                let request = (last.cause != Cause::Period).then_some(Request { cause: last.cause, at: last.since.at });
+                let request = last.request();
                 // Nor need anybody: who has returned since is covered by the period that runs again.
                 if request.is_some_and(|request| self.is_over(policy, request)) {
                     continue;
