@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use rdkafka::consumer::Consumer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long nothing may come of a partition before it is given up.
+/// How long the brokers may take to tell who they are.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads all shards, as of the last transaction that was committed.
@@ -35,37 +35,14 @@ pub fn read(clients: &Clients, config: &Arc<Config>) -> anyhow::Result<Vec<Shard
         shards.insert(partition, Shard::new(home, config.clone()));
         restorer.begin(partition, low, end)?;
     }
-    restore(&mut restorer, &mut shards)?;
+    restorer.read_to_end(|record| match shards.get_mut(&record.partition) {
+        Some(shard) => shard.restore(record.key, record.value).map_err(anyhow::Error::from),
+        None => Ok(()),
+    })?;
     for shard in shards.values_mut() {
         shard.finish_restore(true)?;
     }
     Ok(shards.into_values().collect())
-}
-
-fn restore(restorer: &mut Restorer, shards: &mut BTreeMap<u32, Shard>) -> anyhow::Result<()> {
-    let (mut moved, mut read) = (Instant::now(), 0);
-    while !restorer.is_idle() {
-        let mut broken = None;
-        restorer.step(Duration::from_millis(500), |record| {
-            if let Some(shard) = shards.get_mut(&record.partition)
-                && let Err(error) = shard.restore(record.key, record.value)
-            {
-                broken.get_or_insert(error);
-            }
-        })?;
-        if let Some(error) = broken {
-            return Err(error.into());
-        }
-        let now_read = restorer.progress().map(|(_, (read, _))| read).sum::<u64>();
-        if now_read != read {
-            (read, moved) = (now_read, Instant::now());
-        }
-        if moved.elapsed() > PATIENCE {
-            let left: Vec<u32> = restorer.progress().map(|(partition, _)| partition).collect();
-            bail!("the state of shards {left:?} can't be read to its end; a transaction may be open");
-        }
-    }
-    Ok(())
 }
 
 /// This machine's clock.

@@ -29,6 +29,8 @@ impl From<KafkaError> for RestoreError {
     }
 }
 
+/// How long nothing may come of a topic that is read to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LEADER_RETRIES: u32 = 10;
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -188,6 +190,42 @@ impl Restorer {
             }
         }
         self.finished()
+    }
+
+    /// Reads every partition to its end and hands each record on, until one is refused.
+    ///
+    /// # Errors
+    /// The first that `each` returned, or when an end can't be reached.
+    pub fn read_to_end<E: From<RestoreError>>(
+        &mut self,
+        mut each: impl FnMut(Restored<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut moved, mut read) = (Instant::now(), 0);
+        while !self.is_idle() {
+            let mut refused = None;
+            self.step(Duration::from_millis(500), |record| {
+                if refused.is_none() {
+                    refused = each(record).err();
+                }
+            })?;
+            if let Some(error) = refused {
+                return Err(error);
+            }
+            let now_read = self.progress().map(|(_, (read, _))| read).sum::<u64>();
+            if now_read != read {
+                (read, moved) = (now_read, Instant::now());
+            }
+            if moved.elapsed() > PATIENCE {
+                let (topic, partitions, seconds) =
+                    (&self.topic, self.open.keys().collect::<Vec<_>>(), PATIENCE.as_secs());
+                let stalled = RestoreError::NotNow(format!(
+                    "nothing has come of {topic}{partitions:?} for {seconds} seconds, and its end was not reached; a \
+                     transaction may be open there"
+                ));
+                return Err(stalled.into());
+            }
+        }
+        Ok(())
     }
 
     fn finished(&mut self) -> Result<Vec<u32>, RestoreError> {

@@ -1,15 +1,11 @@
 //! The audit topic from its beginning to its end as of now, without what was never committed.
 
 use crate::kafka::clients::{Clients, Isolation};
-use crate::kafka::restore::{Restorer, watermarks};
+use crate::kafka::restore::{RestoreError, Restorer, watermarks};
 use crate::kafka::topics::partitions_of_all;
 use crate::retention::calendar::Timestamp;
 use crate::wire::audit::{Entry, decode};
-use anyhow::{Context, bail};
-use std::time::{Duration, Instant};
-
-/// How long nothing may come of the topic before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+use anyhow::Context;
 
 /// Hands on key, time and entry of each record, those of one partition in their order: what was sent to a
 /// customer comes before what was answered. Returns how many records could not be read.
@@ -19,30 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn read(clients: &Clients, topic: &str, mut each: impl FnMut(&str, Timestamp, Entry)) -> anyhow::Result<u64> {
     let mut restorer = begin(clients, topic)?;
     let mut unread = 0;
-    let (mut moved, mut last) = (Instant::now(), 0);
-    while !restorer.is_idle() {
-        restorer
-            .step(Duration::from_millis(500), |record| {
-                let text = std::str::from_utf8(record.key);
-                match (text, record.value.map(decode)) {
-                    (Ok(key), Some(Ok((time, entry)))) => each(key, time, entry),
-                    _ => unread += 1,
-                }
-            })
-            .with_context(|| format!("{topic} can't be read to its end"))?;
-        let now: u64 = restorer.progress().map(|(_, (read, _))| read).sum();
-        if now != last {
-            (last, moved) = (now, Instant::now());
-        }
-        if moved.elapsed() > PATIENCE {
-            let open: Vec<u32> = restorer.progress().map(|(partition, _)| partition).collect();
-            bail!(
-                "nothing has come of {topic}{open:?} for {} seconds, and its end was not reached; a transaction may be \
-                 open there",
-                PATIENCE.as_secs()
-            );
-        }
-    }
+    restorer
+        .read_to_end(|record| {
+            match (std::str::from_utf8(record.key), record.value.map(decode)) {
+                (Ok(key), Some(Ok((time, entry)))) => each(key, time, entry),
+                _ => unread += 1,
+            }
+            Ok::<_, RestoreError>(())
+        })
+        .with_context(|| format!("{topic} can't be read to its end"))?;
     Ok(unread)
 }
 
