@@ -428,7 +428,8 @@ fn instances_that_differ_send_nothing_but_recalls() {
         scene.await_all("offers", &returns);
 
         reload(1);
-        std::thread::sleep(Duration::from_secs(2));
+        // Until every shard has heard of it, and what was under way is committed.
+        std::thread::sleep(Duration::from_secs(8));
         let old_commands = scene.commands.lock().unwrap().len();
         scene.see(&during, now_ms());
         scene.see(&returns, now_ms());

@@ -21,11 +21,6 @@ use crate::wire::{acknowledgement, progress, signal};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Longest time between two reports to a shard.
-const REPORT_EVERY_MAX: Seconds = Seconds(10);
-/// Where `max_gate_lag` is short, this part of it lies between two reports.
-const REPORTS_PER_LAG: i64 = 10;
-
 /// Takes what an instance produces. Records of one shard stay in order.
 pub trait Sink {
     fn signal(&mut self, shard: u32, customer: &str, value: &[u8]);
@@ -381,7 +376,7 @@ impl Instance {
     /// yet, the report is empty: it only shows which time it is there.
     pub fn progress(&mut self, now_ms: i64, sink: &mut impl Sink) {
         let now = Timestamp::from_millis_floor(now_ms);
-        let every = Seconds(self.config.rules.gate_lag_max.0 / REPORTS_PER_LAG).clamp(Seconds(1), REPORT_EVERY_MAX);
+        let every = self.config.rules.report_every();
         let mut reports: [Option<Vec<u8>>; 2] = [None, None];
         let empty = self.encode_report(Vec::new(), Vec::new());
         for shard in 0..self.config.topics.partitions {

@@ -289,7 +289,17 @@ impl Policy {
     }
 }
 
+/// Longest time between two reports of an ingest instance to a shard.
+const REPORT_EVERY_MAX: Seconds = Seconds(10);
+/// Where `max_gate_lag` is short, this part of it lies between two reports.
+const REPORTS_PER_LAG: i64 = 10;
+
 impl Rulebook {
+    /// Time between two reports of an ingest instance to a shard.
+    pub fn report_every(&self) -> Seconds {
+        Seconds(self.gate_lag_max.0 / REPORTS_PER_LAG).clamp(Seconds(1), REPORT_EVERY_MAX)
+    }
+
     pub fn kind_by_tag(&self, tag: KindTag) -> Option<KindIndex> {
         let place = self.kinds.iter().position(|kind| kind.tag == tag)?;
         u8::try_from(place).ok().map(KindIndex)

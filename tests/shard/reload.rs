@@ -19,6 +19,13 @@ fn nothing_is_sent_until_ingest_has_the_same_configuration() {
     rig.batch(&[old]);
     assert_eq!(rig.lines().len(), 0);
     rig.batch(&[progress(due, &rig.config)]);
+    assert_eq!(
+        rig.shard.stats().policies[0].waiting_for_release,
+        0,
+        "another instance was just heard under the old one"
+    );
+    let due = due + 30;
+    rig.batch(&[progress(due, &rig.config)]);
     // A shorter period makes backlog.
     assert_eq!(rig.shard.stats().policies[0].waiting_for_release, 1);
     rig.batch(&[release(due, &rig.config, "newsletter", due, 1)]);

@@ -24,6 +24,8 @@ pub enum Doubt {
     Gap { topic: String, partition: u32, since: Timestamp },
     /// The partition was read before, and then read again as if for the first time.
     CommitLost { topic: String, partition: u32 },
+    /// An instance with another configuration was heard at `at`, and may still be there.
+    InstancesDiffer { at: Timestamp },
 }
 
 impl Doubt {
@@ -39,6 +41,7 @@ impl Doubt {
             Doubt::Rejects => "rejects",
             Doubt::Gap { .. } => "gap",
             Doubt::CommitLost { .. } => "commit_lost",
+            Doubt::InstancesDiffer { .. } => "instances_differ",
         }
     }
 }
@@ -68,6 +71,9 @@ impl fmt::Display for Doubt {
             }
             Doubt::CommitLost { topic, partition } => {
                 write!(f, "how far {topic}[{partition}] had been read was lost, so records may be missing")
+            }
+            Doubt::InstancesDiffer { at } => {
+                write!(f, "an instance with another configuration was there at {}", at.to_utc_string())
             }
         }
     }

@@ -91,6 +91,22 @@ impl SourceGate {
         topic.reports.insert(report.partition, report);
     }
 
+    /// There is a report that a partition for which `reported` holds has been read to some instant.
+    pub fn has_proof_of(&self, reported: &impl Fn(&str, u32) -> bool) -> bool {
+        self.reports().any(|report| report.complete_to.is_some() && reported(&report.topic, report.partition))
+    }
+
+    /// Those partitions are read under another configuration now: how far they were read proves nothing
+    /// until they are reported on again. What their reports say of history still holds.
+    pub fn unprove(&mut self, reported: &impl Fn(&str, u32) -> bool, memory: &SourceMemory) {
+        for report in self.topics.values_mut().flat_map(|topic| topic.reports.values_mut()) {
+            if reported(&report.topic, report.partition) {
+                report.complete_to = None;
+            }
+        }
+        self.judge(memory);
+    }
+
     /// Keeps what must not be forgotten of the reports.
     pub fn remember(&self, memory: &mut SourceMemory) {
         for report in self.reports() {

@@ -24,7 +24,14 @@ pub struct GateTable {
     memory: Arc<Memory>,
     /// The newest append time of progress under this configuration.
     heard: Option<Timestamp>,
+    /// The same, under another one.
+    heard_another: Option<Timestamp>,
+    /// For how long the latter counts as news of an instance that still runs.
+    differs_for: Seconds,
 }
+
+/// An instance that hasn't reported so many times is taken to have gone.
+const REPORTS_UNTIL_GONE: i64 = 3;
 
 #[derive(Debug)]
 struct PolicyGate {
@@ -61,18 +68,43 @@ impl GateTable {
             sources: sources.collect(),
             memory: Arc::new(memory),
             heard: None,
+            heard_another: None,
+            differs_for: Seconds(rules.report_every().0 * REPORTS_UNTIL_GONE),
         }
     }
 
-    /// Takes in a report that was appended to the shard's log at `append`. One of another configuration
-    /// doesn't count; one without topics says only that its instance is there.
+    /// What takes its place when a configuration is taken over: empty, and other instances may still run
+    /// the one before.
+    pub fn renewed(&self, rules: &Rulebook, config: ConfigHash, memory: Memory) -> GateTable {
+        let heard_another = if config == self.config { self.heard_another } else { self.heard.max(self.heard_another) };
+        GateTable { heard_another, ..GateTable::new(rules, config, memory) }
+    }
+
+    /// Takes in a report that was appended to the shard's log at `append`. One without topics says only
+    /// that its instance is there. One of another configuration proves nothing, and takes away what was
+    /// proven: its partitions are read differently now, and while instances differ the gate is closed.
     pub fn observe(&mut self, progress: &Progress, append: Timestamp) {
         if progress.config != self.config {
+            self.heard_another = self.heard_another.max(Some(append));
+            self.unprove(progress);
             return;
         }
         self.heard = self.heard.max(Some(append));
         for place in 0..self.sources.len() {
             self.observe_source(place, progress, append);
+        }
+    }
+
+    fn unprove(&mut self, progress: &Progress) {
+        let reported = |topic: &str, partition: u32| {
+            progress.partitions.iter().any(|report| report.topic == topic && report.partition == partition)
+        };
+        for source in &mut self.sources {
+            if source.has_proof_of(&reported) {
+                let nothing = SourceMemory::default();
+                let memory = self.memory.sources.get(&source.trust().key).unwrap_or(&nothing);
+                Arc::make_mut(source).unprove(&reported, memory);
+            }
         }
     }
 
@@ -125,7 +157,7 @@ impl GateTable {
     /// Whether the source's progress counts at `now`. A retired source is not waited for.
     pub fn is_open(&self, source: SourceIndex, now: Timestamp) -> bool {
         let source = self.source(source);
-        source.trust().retired || source.proven(now, self.lag_max).is_some()
+        source.trust().retired || (!self.differs(now) && source.proven(now, self.lag_max).is_some())
     }
 
     /// How far what is proven of the source lies behind `now`; `None`: nothing is.
@@ -136,10 +168,23 @@ impl GateTable {
     /// Why a source's progress doesn't count at `now`; empty: it does.
     pub fn doubts(&self, source: SourceIndex, now: Timestamp) -> Vec<Doubt> {
         let source = self.source(source);
-        if source.trust().retired { Vec::new() } else { source.doubts(now, self.lag_max) }
+        if source.trust().retired {
+            return Vec::new();
+        }
+        let mut doubts = source.doubts(now, self.lag_max);
+        doubts.extend(self.heard_another.filter(|_| self.differs(now)).map(|at| Doubt::InstancesDiffer { at }));
+        doubts
+    }
+
+    /// Some instance runs another configuration, as far as anyone can tell at `now`.
+    fn differs(&self, now: Timestamp) -> bool {
+        self.heard_another.is_some_and(|at| now < at + self.differs_for)
     }
 
     fn proven_by(&self, sources: &[SourceIndex], lateness: Seconds, now: Timestamp) -> Option<Timestamp> {
+        if self.differs(now) {
+            return None;
+        }
         // Without a live source its starting points are final. They count as long as instances of this
         // configuration are about.
         let mut proven = self.heard.filter(|heard| *heard >= now - self.lag_max).map(|_| now)?;

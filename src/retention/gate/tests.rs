@@ -218,12 +218,63 @@ fn an_empty_report_changes_nothing() {
 }
 
 #[test]
-fn another_configuration_is_not_heard() {
+fn another_configuration_proves_nothing() {
     let mut table = table(&one_rule());
-    let report = progress(vec![events(1)], vec![healthy(0)]);
-    table.observe(&Progress { config: ConfigHash([8; 16]), ..report }, NOW);
+    table.observe(&another(vec![healthy(0)]), NOW);
     assert_eq!(table.proven_up_to(POLICY, NOW), None);
-    assert_eq!(names(&table, NOW), ["no_topic"]);
+    assert_eq!(names(&table, NOW), ["no_topic", "instances_differ"]);
+}
+
+fn another(partitions: Vec<PartitionProgress>) -> Progress {
+    Progress { config: ConfigHash([8; 16]), ..progress(vec![events(1)], partitions) }
+}
+
+/// Whether an instance with another configuration reads partitions or only runs shards.
+#[test]
+fn while_instances_differ_the_gate_is_closed() {
+    let report_every = one_rule().report_every();
+    let gone = Seconds(3 * report_every.0);
+    for partitions in [vec![healthy(0)], Vec::new()] {
+        let mut table = hear(&one_rule(), vec![events(1)], vec![healthy(0)]);
+        table.observe(&another(partitions), NOW);
+        table.observe(&progress(vec![events(1)], vec![healthy(0)]), NOW + Seconds(1));
+        let last = NOW + gone - Seconds(1);
+        assert_eq!(table.proven_up_to(POLICY, last), None);
+        assert_eq!(table.requests_proven_up_to(last), None);
+        assert!(!table.is_open(SOURCE, last));
+        assert_eq!(names(&table, last), ["instances_differ"]);
+        assert!(table.proven_up_to(POLICY, NOW + gone).is_some(), "it is gone, or has taken over this one");
+        assert_eq!(names(&table, NOW + gone), [""; 0]);
+    }
+}
+
+/// A partition that another configuration reads now is not complete, however long ago that was heard.
+#[test]
+fn what_another_configuration_reads_is_not_proven() {
+    let mut table = hear(&one_rule(), vec![events(2)], vec![healthy(0), healthy(1)]);
+    table.observe(&another(vec![healthy(1)]), NOW);
+    let later = NOW + Seconds(100);
+    table.observe(&progress(vec![events(2)], vec![healthy(0)]), later);
+    assert_eq!(table.proven_up_to(POLICY, later), None);
+    assert_eq!(names(&table, later), ["behind"]);
+    table.observe(&progress(vec![events(2)], vec![healthy(1)]), later);
+    assert!(table.proven_up_to(POLICY, later).is_some());
+}
+
+/// Other instances may still run the configuration that was left.
+#[test]
+fn a_configuration_just_taken_over_waits_for_the_others() {
+    let rules = one_rule();
+    let old = hear(&rules, vec![events(1)], vec![healthy(0)]);
+    let mut new = old.renewed(&rules, ConfigHash([9; 16]), Memory::default());
+    let report = Progress { config: ConfigHash([9; 16]), ..progress(vec![events(1)], vec![healthy(0)]) };
+    new.observe(&report, NOW);
+    assert_eq!(new.proven_up_to(POLICY, NOW), None);
+    assert!(new.proven_up_to(POLICY, NOW + Seconds(3 * rules.report_every().0)).is_some());
+    // The same one again is nothing new: only what was proven must be heard again.
+    let mut same = old.renewed(&rules, HASH, Memory::default());
+    same.observe(&progress(vec![events(1)], vec![healthy(0)]), NOW);
+    assert!(same.proven_up_to(POLICY, NOW).is_some());
 }
 
 /// A guarded rule must have spoken since the deadline, in every topic of its source.

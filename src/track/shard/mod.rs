@@ -331,7 +331,7 @@ impl Shard {
             config.source_of_topic(topic).is_some_and(reads)
         });
         let is_kept = memory == before && self.kept_memory.as_deref() == Some(&memory);
-        self.gate = GateTable::new(&self.config.rules, self.config.hash, memory);
+        self.gate = self.gate.renewed(&self.config.rules, self.config.hash, memory);
         self.kept_memory = is_kept.then(|| self.gate.memory().clone());
     }
 
