@@ -112,7 +112,7 @@ pub fn release(args: ReleaseArgs) -> anyhow::Result<ExitCode> {
             args.at_most
         );
     }
-    let id = Uuid::new_v4();
+    let id = Uuid::now_v7();
     let orders = numbers.iter().map(|&(partition, at_most)| {
         let per_day = args.per_day.map(|per_day| share(per_day, at_most, total));
         let (policy, version) = (args.policy.clone(), version.clone());
@@ -133,7 +133,7 @@ pub fn stop(args: StopArgs) -> anyhow::Result<ExitCode> {
     if let Some(key) = &args.policy {
         policy(&config, key)?;
     }
-    let id = Uuid::new_v4();
+    let id = Uuid::now_v7();
     let orders =
         (0..config.topics.partitions).map(|partition| (partition, Order::Stop { policy: args.policy.clone() }));
     send(&clients(&config), &config, &args.who, id, orders.collect())?;

@@ -362,6 +362,8 @@ impl Certificate {
         Ok(())
     }
 
+    /// As they were given: times are seconds, and of one second the ids tell, which begin with their time
+    /// (UUIDv7, RFC 9562).
     fn orders_in_order(&self) -> Vec<&Ordered> {
         let mut orders: Vec<&Ordered> = self.orders.values().collect();
         orders.sort_by_key(|ordered| (ordered.time, ordered.instruction.id));
