@@ -8,7 +8,7 @@ mod due;
 mod evidence;
 mod extract;
 mod instruct;
-mod records;
+pub mod records;
 mod run;
 mod schema;
 mod shards;

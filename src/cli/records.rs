@@ -100,7 +100,11 @@ fn read_lines(
     }
 }
 
-fn parse(bytes: &[u8], line: usize) -> anyhow::Result<Record> {
+/// Reads one line; `line` is its number, to be told again.
+///
+/// # Errors
+/// It is not a record as kcat prints it.
+pub fn parse(bytes: &[u8], line: usize) -> anyhow::Result<Record> {
     let text = std::str::from_utf8(bytes).context("is not UTF-8; print records with kcat -C -e -J")?;
     let read: Line<'_> =
         serde_json::from_str(text).context("is not a record as `kcat -C -e -J` prints it (a JSON object a line)")?;
