@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapsed::retention::calendar::Timestamp;
-use lapsed::retention::claims::{CLAIMS_MAX, Claim, Claims, OVERFLOW_HOLD};
+use lapsed::retention::claims::{CLAIMS_MAX, Claim, Claims, HoldTag, OVERFLOW_HOLD, PAST_HOLDS_MAX};
 use proptest::prelude::*;
 
 /// Later than anything told here.
@@ -212,4 +212,28 @@ fn what_there_was_no_room_for_holds_again_when_it_is_told_again() {
     // Its event time is from before the release; but nobody can tell a repetition from another one that is late.
     claims.merge(&one_of_many(3 * CLAIMS_MAX), NOW);
     assert!(claims.has_overflowed());
+}
+
+/// A customer with a million holds has a record like any other: the oldest that hold no longer are forgotten,
+/// those in force never.
+#[test]
+fn however_many_holds_there_were_few_are_remembered() {
+    let mut claims = Claims::default();
+    let now = Timestamp(2_000_000);
+    let in_force = "in force".to_owned();
+    claims.merge(
+        &Claim::Hold { id: in_force, at: Timestamp(0), until: None, reason: String::new(), policies: None },
+        now,
+    );
+    for number in 1..=1_000_000_i64 {
+        let (id, at) = (number.to_string(), Timestamp(number));
+        let until = (number % 2 == 0).then_some(at);
+        claims.merge(&Claim::Hold { id: id.clone(), at, until, reason: String::new(), policies: None }, now);
+        claims.merge(&Claim::Unhold { id, at: Timestamp(number + 1) }, now);
+    }
+    assert_eq!(claims.holds.len(), PAST_HOLDS_MAX + 1);
+    assert_eq!(claims.holds_in_force(now).map(|hold| hold.id.as_str()).collect::<Vec<_>>(), ["in force"]);
+    assert!(!claims.has_overflowed());
+    let newest = HoldTag::of("1000000");
+    assert!(claims.holds.iter().any(|hold| hold.tag == newest), "the newest are kept");
 }

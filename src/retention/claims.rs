@@ -9,6 +9,10 @@ use sha2::{Digest, Sha256};
 /// At most so many holds in force, consents and attributes each.
 pub const CLAIMS_MAX: usize = 64;
 
+/// Of holds that hold no longer at most so many are remembered. A customer's record must fit into one record of
+/// the changelog, however many holds they have had.
+pub const PAST_HOLDS_MAX: usize = 256;
+
 /// The id of the hold that stands for those there was no room for; only `unhold` with this id ends it.
 pub const OVERFLOW_HOLD: &str = "*";
 
@@ -170,14 +174,16 @@ impl Claims {
     /// so that it errs late.
     pub fn merge(&mut self, claim: &Claim, now: Timestamp) -> bool {
         match claim {
-            Claim::Consent { name, given, at } => self.merge_consent(name, *given, *at),
+            Claim::Consent { name, given, at } => self.merge_consent(name, *given, *at, now),
             Claim::Hold { id, at, until, reason, policies } => {
                 let placed =
                     Placed { id: id.clone(), until: *until, reason: reason.clone(), policies: policies.clone() };
                 let is_full = placed.is_in_force(now) && self.holds_in_force(now).count() >= CLAIMS_MAX;
-                self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: Some(placed) }, is_full)
+                self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: Some(placed) }, is_full, now)
             }
-            Claim::Unhold { id, at } => self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: None }, false),
+            Claim::Unhold { id, at } => {
+                self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: None }, false, now)
+            }
             Claim::Erasure { at } => {
                 let later = self.erasure.is_none_or(|before| before < *at);
                 if later {
@@ -185,15 +191,15 @@ impl Claims {
                 }
                 later
             }
-            Claim::Attribute { name, value, at } => self.merge_attribute(name, value.as_deref(), *at),
+            Claim::Attribute { name, value, at } => self.merge_attribute(name, value.as_deref(), *at, now),
         }
     }
 
     /// Latest event time; on a tie, false. Both sides are kept as maxima.
-    fn merge_consent(&mut self, name: &str, given: bool, at: Timestamp) -> bool {
+    fn merge_consent(&mut self, name: &str, given: bool, at: Timestamp, now: Timestamp) -> bool {
         let place = match self.consents.binary_search_by(|consent| consent.name.as_str().cmp(name)) {
             Ok(place) => place,
-            Err(_) if self.consents.len() >= CLAIMS_MAX => return self.overflow(at),
+            Err(_) if self.consents.len() >= CLAIMS_MAX => return self.overflow(at, now),
             Err(place) => {
                 self.consents.insert(place, Consent { name: name.to_owned(), given: None, withdrawn: None });
                 place
@@ -209,7 +215,7 @@ impl Claims {
     }
 
     /// Latest event time; on a tie placed wins, then longest until, then greater reason.
-    fn merge_hold(&mut self, hold: Hold, is_full: bool) -> bool {
+    fn merge_hold(&mut self, hold: Hold, is_full: bool, now: Timestamp) -> bool {
         match self.holds.binary_search_by_key(&hold.tag, |hold| hold.tag) {
             Ok(place) => {
                 let before = &mut self.holds[place];
@@ -220,23 +226,40 @@ impl Claims {
                 };
                 let takes_room = is_full && before.placed.is_none();
                 if wins && takes_room {
-                    return self.overflow(hold.at);
+                    return self.overflow(hold.at, now);
                 }
                 if wins {
                     *before = hold;
+                    self.bound_past_holds(now);
                 }
                 wins
             }
-            Err(_) if is_full => self.overflow(hold.at),
+            Err(_) if is_full => self.overflow(hold.at, now),
             Err(place) => {
                 self.holds.insert(place, hold);
+                self.bound_past_holds(now);
                 true
             }
         }
     }
 
+    /// Forgets the oldest of too many that hold no longer. Should one of them be heard of again, by a record
+    /// that comes twice or out of order, it holds until it is released: late, and visible.
+    fn bound_past_holds(&mut self, now: Timestamp) {
+        if self.holds.len() <= PAST_HOLDS_MAX {
+            return;
+        }
+        let holds_no_longer = |hold: &Hold| hold.placed.as_ref().is_none_or(|placed| !placed.is_in_force(now));
+        let past = || self.holds.iter().enumerate().filter(|(_, hold)| holds_no_longer(hold));
+        if past().count() > PAST_HOLDS_MAX
+            && let Some((oldest, _)) = past().min_by_key(|(_, hold)| (hold.at, hold.tag))
+        {
+            self.holds.remove(oldest);
+        }
+    }
+
     /// Latest event time; on a tie, the greater value.
-    fn merge_attribute(&mut self, name: &str, value: Option<&str>, at: Timestamp) -> bool {
+    fn merge_attribute(&mut self, name: &str, value: Option<&str>, at: Timestamp, now: Timestamp) -> bool {
         match self.attributes.binary_search_by(|attribute| attribute.name.as_str().cmp(name)) {
             Ok(place) => {
                 let before = &mut self.attributes[place];
@@ -246,7 +269,7 @@ impl Claims {
                 }
                 wins
             }
-            Err(_) if self.attributes.len() >= CLAIMS_MAX => self.overflow(at),
+            Err(_) if self.attributes.len() >= CLAIMS_MAX => self.overflow(at, now),
             Err(place) => {
                 let attribute = Attribute { name: name.to_owned(), at, value: value.map(str::to_owned) };
                 self.attributes.insert(place, attribute);
@@ -255,14 +278,14 @@ impl Claims {
         }
     }
 
-    fn overflow(&mut self, at: Timestamp) -> bool {
+    fn overflow(&mut self, at: Timestamp, now: Timestamp) -> bool {
         let reason = format!("more than {CLAIMS_MAX} holds, consents or attributes");
         let placed = Placed { id: OVERFLOW_HOLD.to_owned(), until: None, reason, policies: None };
         let tag = HoldTag::of(OVERFLOW_HOLD);
         // Older than the last word on it as the claim may be, it is news.
         let before = self.holds.iter().find(|hold| hold.tag == tag);
         let at = before.map_or(at, |before| before.at.max(at));
-        self.merge_hold(Hold { tag, at, placed: Some(placed) }, false)
+        self.merge_hold(Hold { tag, at, placed: Some(placed) }, false, now)
     }
 
     /// Whether the customer is held because there was no room for something.
