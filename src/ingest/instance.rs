@@ -21,6 +21,9 @@ use crate::wire::{acknowledgement, progress, signal};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// A topic takes records of a megabyte, unless told otherwise (`max.message.bytes`).
+const REPORT_BYTES_MAX: usize = 512 << 10;
+
 /// Takes what an instance produces. Records of one shard stay in order.
 pub trait Sink {
     fn signal(&mut self, shard: u32, customer: &str, value: &[u8]);
@@ -377,8 +380,9 @@ impl Instance {
     pub fn progress(&mut self, now_ms: i64, sink: &mut impl Sink) {
         let now = Timestamp::from_millis_floor(now_ms);
         let every = self.config.rules.report_every();
-        let mut reports: [Option<Vec<u8>>; 2] = [None, None];
-        let empty = self.encode_report(Vec::new(), Vec::new());
+        let mut reports: [Option<Vec<Vec<u8>>>; 2] = [None, None];
+        let mut empty = Vec::new();
+        self.encode_report(&[], Vec::new(), &mut empty);
         for shard in 0..self.config.topics.partitions {
             let place = shard as usize;
             if self.reported_at[place].is_some_and(|at| at <= now && now < at + every) {
@@ -386,15 +390,17 @@ impl Instance {
             }
             self.reported_at[place] = Some(now);
             if self.topics_at.is_none() || !self.clocks.agrees(place) {
-                sink.progress(shard, &empty);
+                empty.iter().for_each(|report| sink.progress(shard, report));
                 continue;
             }
             let has_reached = self.lanes.has_reached(place);
             let report = reports[usize::from(has_reached)].get_or_insert_with(|| {
                 let partitions = self.partition_reports(has_reached, now_ms);
-                self.encode_report(self.topics.clone(), partitions)
+                let mut records = Vec::new();
+                self.encode_report(&self.topics, partitions, &mut records);
+                records
             });
-            sink.progress(shard, report);
+            report.iter().for_each(|record| sink.progress(shard, record));
         }
     }
 
@@ -412,10 +418,23 @@ impl Instance {
         reports
     }
 
-    fn encode_report(&self, topics: Vec<TopicPartitions>, partitions: Vec<PartitionProgress>) -> Vec<u8> {
+    /// One record, or several where one would be too large for a topic. Each stands by itself.
+    fn encode_report(
+        &self,
+        topics: &[TopicPartitions],
+        mut partitions: Vec<PartitionProgress>,
+        records: &mut Vec<Vec<u8>>,
+    ) {
         let mut bytes = Vec::new();
-        progress::encode(&Progress { config: self.config.hash, topics, partitions }, &mut bytes);
-        bytes
+        let report = Progress { config: self.config.hash, topics: topics.to_vec(), partitions };
+        progress::encode(&report, &mut bytes);
+        partitions = report.partitions;
+        if bytes.len() <= REPORT_BYTES_MAX || partitions.len() < 2 {
+            return records.push(bytes);
+        }
+        let second = partitions.split_off(partitions.len() / 2);
+        self.encode_report(topics, partitions, records);
+        self.encode_report(topics, second, records);
     }
 
     /// Offsets to commit: nothing below them is in flight. Tell [`Instance::committed`] when they are.

@@ -3,11 +3,12 @@
 use crate::world::{Arrived, CONFIG, Reader, START_MS, Source, config};
 use lapsed::ingest::extract::Reason;
 use lapsed::ingest::facts::Start;
+use lapsed::ingest::instance::Sink;
 use lapsed::retention::calendar::Timestamp;
 use lapsed::retention::claims::Claim;
 use lapsed::retention::progress::{History, PartitionProgress};
 use lapsed::wire::partition::shard_of;
-use lapsed::wire::progress::Progress;
+use lapsed::wire::progress::{self, Progress};
 use lapsed::wire::signal::Signal;
 use std::collections::BTreeMap;
 
@@ -321,4 +322,43 @@ fn claims_are_forwarded_each_time() {
     assert_eq!((claims.count(), arrived.len()), (2, 3), "a login of the same day is forwarded once");
     let counts = reader.instance.counts(0);
     assert_eq!((counts.signals, counts.ignored, counts.forwarded, counts.coalesced), (4, 1, 3, 1));
+}
+
+/// A topic refuses records of more than a megabyte, and an instance whose report is refused would end.
+#[test]
+fn a_report_on_ten_thousand_partitions_fits_into_records() {
+    #[derive(Default)]
+    struct Reports(Vec<Vec<u8>>);
+    impl Sink for Reports {
+        fn signal(&mut self, _: u32, _: &str, _: &[u8]) {}
+        fn reject(&mut self, _: &[u8]) {}
+        fn progress(&mut self, shard: u32, value: &[u8]) {
+            if shard == 0 {
+                self.0.push(value.to_vec());
+            }
+        }
+    }
+    let rules: String =
+        (0..9).map(|rule| format!("      - {{when: {{/event: e{rule}}}, activity: login}}\n")).collect();
+    let many = config(&CONFIG.replacen("rules:\n", &format!("rules:\n{rules}"), 1));
+    let mut source = Source::default();
+    source.create(TOPIC, 10_000);
+    source.create("lapsed.acks", 1);
+    let mut reader = Reader::started(&many, START_MS);
+    reader.look(&source, START_MS);
+    let mut committed = BTreeMap::new();
+    (0..10_000).for_each(|partition| _ = reader.assign(&source, TOPIC, partition, &committed, START_MS));
+    let now_ms = START_MS + 10_000;
+    reader.look(&source, now_ms);
+    reader.commit(&mut committed, now_ms);
+    let mut reports = Reports::default();
+    reader.instance.progress(now_ms, &mut reports);
+    assert!(reports.0.len() > 1, "one of {} bytes", reports.0[0].len());
+    assert!(reports.0.iter().all(|report| report.len() < 1_000_000));
+    let decoded: Vec<Progress> = reports.0.iter().map(|report| progress::decode(report).unwrap()).collect();
+    assert!(decoded.iter().all(|report| report.topics == decoded[0].topics && !report.topics.is_empty()));
+    let mut heard: Vec<u32> =
+        decoded.iter().flat_map(|report| &report.partitions).map(|report| report.partition).collect();
+    heard.sort_unstable();
+    assert_eq!(heard, (0..10_000).collect::<Vec<_>>());
 }
