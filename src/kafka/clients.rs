@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 
 /// How long a transaction may be open; a restore waits as long for one that nobody ends.
 pub const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
+/// How long a record may take within a transaction. If that were as long as the transaction, the broker would
+/// end it first, and to its producer that looks as if another instance had taken over.
+const TRANSACTION_RECORD_TIMEOUT_MS: u64 = 10_000;
 
 /// What `read_committed` hides from a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +128,7 @@ impl Clients {
         config
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
-            .set("message.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string());
+            .set("message.timeout.ms", TRANSACTION_RECORD_TIMEOUT_MS.to_string());
         ThreadedProducer::from_config_and_context(&config, context)
     }
 
