@@ -44,6 +44,10 @@ pub struct Course {
     /// When consent was first withdrawn since it was last given, to the second: what happened later has
     /// started nothing.
     pub refused_since: Option<Timestamp>,
+    /// The latest starting point from before consent was withdrawn, whether or not the policy applied: a
+    /// withdrawal must end it as soon as the policy does. No later than `refused_since` at the
+    /// configuration's resolution.
+    pub refused_start: Option<Timestamp>,
     /// What targets must keep the data of this customer for: it works as a hold of the policy.
     pub retained: Vec<Retained>,
     /// The hold that was last in force, as long as something that it deferred has not been sent.
@@ -89,6 +93,7 @@ impl Course {
             served: None,
             withdrawn: None,
             refused_since: None,
+            refused_start: None,
             retained: Vec::new(),
             deferral: None,
         }

@@ -189,10 +189,9 @@ impl Offline {
             let Customer { seen, record, .. } = customer;
             match &arrival {
                 Arrival::Activity { kind, at, .. } => {
-                    let before = seen.clone();
                     let last = &mut seen[usize::from(kind.0)];
                     *last = last.merge(LastSeen::at(*at));
-                    see(circumstances, &before, seen, record);
+                    see(circumstances, seen, record);
                 }
                 Arrival::Claim { claim, .. } => {
                     hear(circumstances, seen, record, claim);

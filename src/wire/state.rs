@@ -282,7 +282,27 @@ pub fn encode_record(record: &Record, buffer: &mut Vec<u8>) {
         writer.list(&record.courses, write_course);
         writer.list(&record.recalls, write_recalled);
         write_claims(&mut writer, &record.claims);
+        write_additions(&mut writer, &record.courses);
     }
+}
+
+/// What a course has come to remember since the first records of this format were written. Those end before it,
+/// and most still do: it is written only where there is something.
+fn write_additions(writer: &mut Writer<'_>, courses: &[Course]) {
+    if courses.iter().any(|course| course.refused_start.is_some()) {
+        for course in courses {
+            writer.option(course.refused_start, |writer, at| writer.signed(at.0));
+        }
+    }
+}
+
+fn read_additions(reader: &mut Reader<'_>, courses: &mut [Course]) -> Result<(), DecodeError> {
+    if !reader.0.is_empty() {
+        for course in courses {
+            course.refused_start = reader.option(read_time)?;
+        }
+    }
+    Ok(())
 }
 
 /// # Errors
@@ -293,7 +313,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     }
     let mut reader = Reader(bytes);
     let (courses, recalls) = (reader.list(read_course)?, reader.list(read_recalled)?);
-    let record = Record { courses, recalls, claims: read_claims(&mut reader)? };
+    let mut record = Record { courses, recalls, claims: read_claims(&mut reader)? };
+    read_additions(&mut reader, &mut record.courses)?;
     reader.finish()?;
     Ok(record)
 }
@@ -348,6 +369,7 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
         served: reader.option(read_time)?,
         withdrawn: reader.option(read_time)?,
         refused_since: reader.option(read_time)?,
+        refused_start: None,
         retained: reader.list(|reader| {
             let command = Uuid::from_bytes(reader.array()?);
             Ok(Retained { command, target: read_text(reader)?, until: read_time(reader)? })
@@ -658,9 +680,19 @@ mod tests {
                     until: left.since,
                 });
                 let retained = retained.collect();
-                let (served, withdrawn, refused_since) = (since, since, since);
-                let course =
-                    Course { policy, round, since, sent, left, served, withdrawn, refused_since, retained, deferral };
+                let course = Course {
+                    round,
+                    since,
+                    sent,
+                    left,
+                    served: since,
+                    withdrawn: since,
+                    refused_since: since,
+                    refused_start: since,
+                    retained,
+                    deferral,
+                    policy,
+                };
                 Record { courses: vec![course], recalls, claims }
             },
         )
@@ -710,6 +742,13 @@ mod tests {
         })
     }
 
+    /// Whether this is how the record was written before there were additions.
+    fn is_of_old(bytes: &[u8], record: &Record) -> bool {
+        let mut of_old = record.clone();
+        of_old.courses.iter_mut().for_each(|course| course.refused_start = None);
+        decode_record(bytes) == Ok(of_old)
+    }
+
     proptest! {
         #[test]
         fn what_the_brakes_remember_is_read_again(brakes in all_brakes(), cut in any::<prop::sample::Index>()) {
@@ -752,7 +791,7 @@ mod tests {
             encode_record(&record, &mut record_bytes);
             encode_customer(seen.iter().copied(), &record_bytes, &mut bytes);
             let cut = CustomerState::decode(&bytes[..cut.index(bytes.len())]);
-            prop_assert!(cut.is_err() || cut.unwrap().record.is_empty());
+            prop_assert!(cut.is_err() || cut.unwrap().record.is_empty() || is_of_old(cut.unwrap().record, &record));
             let state = CustomerState::decode(&bytes).unwrap();
             prop_assert_eq!(state.seen().collect::<Vec<_>>(), seen);
             prop_assert_eq!(decode_record(state.record), Ok(record));

@@ -169,6 +169,57 @@ fn nor_where_the_policy_does_not_apply() {
         .expect("2030-01-01", &[]);
 }
 
+const BUSINESS_NEWS: &str = "news: email; purchase; P1Y expire mailing; consent newsletter; only segment business";
+
+#[test]
+fn what_was_heard_of_while_the_policy_did_not_apply_ends_when_it_does() {
+    let story = Story::new(&[BUSINESS_NEWS]).withdraws("newsletter", "2025-06-10").active_late(
+        "purchase",
+        "2025-06-01",
+        "2025-06-20T09:00:00",
+    );
+    story.expect("2030-01-01", &[]);
+    // What came after the withdrawal hides nothing.
+    for story in [story.clone(), story.active("purchase", "2025-06-25")] {
+        story
+            .is("segment", Some("business"), "2025-07-01T10:00:00")
+            .expect("2030-01-01", &["2025-07-01T10:00:00 news expire mailing [email] on withdrawn 2025-06-10"]);
+    }
+}
+
+#[test]
+fn so_does_what_was_known_before_whichever_is_heard_first() {
+    let story = Story::new(&[BUSINESS_NEWS]).active("purchase", "2025-03-10").withdraws("newsletter", "2025-06-10");
+    story
+        .clone()
+        .is("segment", Some("business"), "2025-06-01")
+        .expect("2030-01-01", &["2025-06-11T00:00:00 news expire mailing [email] on withdrawn 2025-06-10"]);
+    story
+        .is("segment", Some("business"), "2025-06-01")
+        .arriving("2025-06-20T10:00:00")
+        .expect("2030-01-01", &["2025-06-20T10:00:00 news expire mailing [email] on withdrawn 2025-06-10"]);
+}
+
+#[test]
+fn who_was_covered_when_they_withdrew_it_is_owed_it_whoever_they_become() {
+    Story::new(&[BUSINESS_NEWS])
+        .is("segment", Some("business"), "2025-01-01")
+        .active("purchase", "2025-03-10")
+        .withdraws("newsletter", "2025-06-10T12:00:00")
+        .is("segment", Some("consumer"), "2025-06-10T13:00:00")
+        .expect("2030-01-01", &["2025-06-11T00:00:00 news expire mailing [email] on withdrawn 2025-06-10"]);
+}
+
+#[test]
+fn what_was_served_before_the_policy_applied_is_owed_nothing_more() {
+    Story::new(&[BUSINESS_NEWS])
+        .active("purchase", "2025-03-10")
+        .asks_for_erasure("2025-04-01")
+        .withdraws("newsletter", "2025-06-10")
+        .is("segment", Some("business"), "2025-07-01")
+        .expect("2030-01-01", &["2025-04-02T00:00:00 news expire mailing [email] on erasure 2025-04-01"]);
+}
+
 #[test]
 fn who_objects_before_doing_anything_is_not_covered_by_what_comes_later() {
     Story::new(&[NEWS])

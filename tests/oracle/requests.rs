@@ -57,54 +57,59 @@ impl View<'_> {
         is_due.then_some((Cause::ErasureRequest, since))
     }
 
-    /// "A withdrawal is a request only if the policy covered the customer when it arrived, or an activity
-    /// from before its end arrived later, and only while the policy has not removed the customer by period
-    /// since, nor served a request of that day or later."
+    /// "A withdrawal is a request as soon as the policy covers the customer: it means them, and there is a
+    /// starting point from before the end of the withdrawal, or known when that arrived, for which no request
+    /// has been served; and only while the policy has not removed the customer by period since, nor served a
+    /// request of that day or later."
     fn unserved_withdrawal(self, policy: usize) -> Option<(Cause, Since)> {
         let consent = self.policy(policy).consent?;
         let withdrawn = self.withdrawn(consent)?;
         let since = Since { kind: "withdrawn", at: self.at_resolution(withdrawn) };
-        if self.served(policy).is_some_and(|served| served >= since.at) {
+        let first = self.refused_since(consent);
+        if self.served(policy).is_some_and(|served| served >= first) {
             return None;
         }
-        let is_it = |arrived: &&Arrived| arrived.what == Told::Consent { name: consent, given: false, at: withdrawn };
-        let arrived = self.arrived.iter().find(is_it)?.arrives;
-        let covered = [
-            self.covered_when(policy, consent, arrived),
-            self.heard_later(policy, self.refused_since(consent, since.at), arrived),
-        ];
-        let to_end = covered.into_iter().flatten().any(|covered| !self.has_removed(policy, covered.at));
-        to_end.then_some((Cause::Withdrawn, since))
+        let withdrawals = self.arrived.iter().filter(|arrived| self.is_refusal(consent, &arrived.what));
+        let withdrawals: Vec<i64> = withdrawals.map(|arrived| arrived.arrives).collect();
+        let heard = *withdrawals.iter().min()?;
+        let instants = self.arrived.iter().map(|arrived| arrived.arrives).filter(|arrives| *arrives >= heard);
+        let moments: Vec<View<'_>> = instants.map(|instant| self.before_deciding(instant)).collect();
+        let known = withdrawals.iter().map(|arrived| (*arrived, self.known_when(policy, consent, *arrived)));
+        let told = moments.iter().map(|then| (then.now, then.last_active(policy, first)));
+        // What happens later may hide it, but not make it undone.
+        let starts = known.chain(told).filter_map(|(instant, start)| Some((instant, start?.at)));
+        let starts: Vec<(i64, i64)> = starts.collect();
+        let is_covered = |then: &View<'_>| {
+            let served = then.served(policy);
+            let by_then = starts.iter().filter(|(instant, _)| *instant <= then.now);
+            then.applies(policy)
+                && by_then.map(|(_, start)| *start).any(|start| served.is_none_or(|served| served < start))
+        };
+        let last = starts.iter().map(|(_, start)| first.min(*start)).max()?;
+        (moments.iter().any(is_covered) && !self.has_removed(policy, last)).then_some((Cause::Withdrawn, since))
     }
 
-    /// The policy's starting point at an instant, but for the withdrawals that arrived then.
-    fn covered_when(self, policy: usize, consent: &str, instant: i64) -> Option<Since> {
+    /// The policy's starting point when a withdrawal arrived, whomever it meant; none if consent stood withdrawn
+    /// already.
+    fn known_when(self, policy: usize, consent: &str, instant: i64) -> Option<Since> {
         let then = self.before_deciding(instant);
-        let is_withdrawal = |told: &Told| matches!(told, Told::Consent { name, given: false, .. } if *name == consent);
-        let arrived = then.arrived.iter().filter(|arrived| arrived.arrives < instant || !is_withdrawal(&arrived.what));
-        let arrived: Vec<Arrived> = arrived.cloned().collect();
-        View { arrived: &arrived, ..then }.start(policy)
+        let is_before = |arrived: &&Arrived| arrived.arrives < instant || !is_withdrawal(consent, &arrived.what);
+        let arrived: Vec<Arrived> = then.arrived.iter().filter(is_before).cloned().collect();
+        let stood_withdrawn = View { arrived: &arrived, ..then }.withdrawn(consent).is_some();
+        then.last_active(policy, i64::MAX).filter(|_| !stood_withdrawn)
+    }
+
+    /// Whether this is one of the withdrawals since consent was last given.
+    fn is_refusal(self, consent: &str, told: &Told) -> bool {
+        let given = self.consent_given(consent);
+        is_withdrawal(consent, told) && given.is_none_or(|given| given <= told.at())
     }
 
     /// When consent was first withdrawn since it was given: what happened later has started nothing.
-    fn refused_since(self, consent: &str, withdrawn: i64) -> i64 {
+    fn refused_since(self, consent: &str) -> i64 {
         let given = self.consent_given(consent);
         let refusals = self.withdrawals(consent).filter(|at| given.is_none_or(|given| given <= *at));
-        refusals.map(|at| self.at_resolution(at)).min().map_or(withdrawn, |since| since.min(withdrawn))
-    }
-
-    /// A starting point from before the end of a withdrawal that was news after it had arrived.
-    fn heard_later(self, policy: usize, end: i64, withdrawal_arrived: i64) -> Option<Since> {
-        let known = self.before_deciding(withdrawal_arrived).last_active(policy, end);
-        let later = self.arrived.iter().map(|arrived| arrived.arrives).filter(|arrives| *arrives > withdrawal_arrived);
-        let news = later.filter_map(|instant| {
-            let then = self.before_deciding(instant);
-            let since = then.last_active(policy, end)?;
-            let is_news = known.is_none_or(|known| known.at < since.at);
-            let covers = then.applies(policy) && then.served(policy).is_none_or(|served| served < since.at);
-            (is_news && covers).then_some(since)
-        });
-        news.max_by_key(|since| since.at)
+        refusals.map(|at| self.at_resolution(at)).min().unwrap_or(i64::MAX)
     }
 
     /// Whether consent was given after the withdrawal that was obeyed.
@@ -120,4 +125,8 @@ impl View<'_> {
         let is_unserved = |policy| self.served(policy).is_none_or(|served| served < self.at_resolution(at));
         (0..self.configuration.policies.len()).any(is_unserved)
     }
+}
+
+fn is_withdrawal(consent: &str, told: &Told) -> bool {
+    matches!(told, Told::Consent { name, given: false, .. } if *name == consent)
 }

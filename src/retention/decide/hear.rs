@@ -17,30 +17,59 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     }
     let Claim::Consent { name, given, .. } = claim else { return record.claims.merge(claim, circumstances.now) };
     let rules = circumstances.rules;
-    let policies = rules.policies.iter().enumerate().filter(|(_, policy)| policy.consent.as_ref() == Some(name));
-    let index = |place: usize| PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
+    let rests_on_it = |index: &PolicyIndex| rules.policies[usize::from(index.0)].consent.as_ref() == Some(name);
+    let policies = policy_indices(rules).filter(rests_on_it);
     let asked: Vec<(PolicyIndex, Standing)> =
-        policies.map(|(place, _)| (index(place), Standing::of(circumstances, index(place), seen, record))).collect();
-    let claims_before = record.claims.clone();
+        policies.map(|index| (index, Standing::of(circumstances, index, seen, record))).collect();
     let changed = record.claims.merge(claim, circumstances.now);
     for (index, before) in asked {
         let policy = &rules.policies[usize::from(index.0)];
         let refused = refused_since(policy, &record.claims, before.refused_since);
-        let at = refused.map(|at| circumstances.almanac.at_resolution(rules.resolution, at));
+        let first = refused.map(|at| circumstances.almanac.at_resolution(rules.resolution, at));
         let course = course_mut(record, &policy.key);
         course.refused_since = refused;
-        if let Some(at) = at.filter(|_| before.covers && !given) {
-            course.withdrawn = Some(at);
-        }
-        let (served, last) = (course.served, at);
-        // Consent that was given before the withdrawal, and heard of later, is late activity.
-        let start = |claims| ground_up_to(circumstances, index, seen, claims, last?).map(|start| start.at);
-        let (known, news) = (start(&claims_before), start(&record.claims));
-        if *given && news > known && news > served && applies(policy, &record.claims) {
-            course_mut(record, &policy.key).withdrawn = at;
+        course.refused_start = first.and_then(|first| {
+            let known = if *given { None } else { before.start };
+            course.refused_start.max(known).map(|start| start.min(first))
+        });
+        note_refused_start(circumstances, index, seen, record);
+        if !given {
+            note_withdrawal(circumstances, index, record);
         }
     }
     changed
+}
+
+/// Takes in the latest starting point from before consent was withdrawn: what happens later may hide it.
+/// Consent that was given before and is heard of later is one, too.
+fn note_refused_start(
+    circumstances: Circumstances<'_>,
+    index: PolicyIndex,
+    seen: &[LastSeen],
+    record: &mut Record,
+) -> bool {
+    let policy = &circumstances.rules.policies[usize::from(index.0)];
+    let course = record.courses.iter().find(|course| course.policy == policy.key);
+    let Some(first) = withdrawn_at(circumstances, policy, &record.claims, course) else { return false };
+    let start = ground_up_to(circumstances, index, seen, &record.claims, first).map(|start| start.at);
+    let is_news = start > course.and_then(|course| course.refused_start);
+    if is_news {
+        course_mut(record, &policy.key).refused_start = start;
+    }
+    is_news
+}
+
+/// A withdrawal becomes a request when its policy covers the customer: there is a starting point from before
+/// it that no request has been served for, and `applies_to` matches. It stays one if that changes.
+fn note_withdrawal(circumstances: Circumstances<'_>, index: PolicyIndex, record: &mut Record) {
+    let policy = &circumstances.rules.policies[usize::from(index.0)];
+    let Ok(place) = record.courses.binary_search_by(|course| course.policy.as_str().cmp(&policy.key)) else { return };
+    let course = &record.courses[place];
+    let Some(first) = withdrawn_at(circumstances, policy, &record.claims, Some(course)) else { return };
+    let covers = course.refused_start > course.served && applies(policy, &record.claims);
+    if covers {
+        record.courses[place].withdrawn = Some(first);
+    }
 }
 
 /// Since when consent stands withdrawn. Only the last withdrawal is remembered for certain: where consent was
@@ -52,10 +81,25 @@ fn refused_since(policy: &Policy, claims: &Claims, before: Option<Timestamp>) ->
     Some(before.map_or(last, |since| since.min(last)))
 }
 
+/// Whether a withdrawal is a request changes with whom policies mean, and with the policies themselves.
+pub(super) fn note_withdrawals(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record) {
+    if record.claims.consents.is_empty() {
+        return;
+    }
+    for index in policy_indices(circumstances.rules) {
+        note_refused_start(circumstances, index, seen, record);
+        note_withdrawal(circumstances, index, record);
+    }
+}
+
+fn policy_indices(rules: &Rulebook) -> impl Iterator<Item = PolicyIndex> + use<> {
+    (0..rules.policies.len()).map(|place| PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX)))
+}
+
 /// Where a policy with consent stands when a word on that arrives.
 struct Standing {
-    /// It covers the customer, or has been asked to end that and has not done so yet.
-    covers: bool,
+    /// Its starting point, or, where consent stands withdrawn, the last one from before that.
+    start: Option<Timestamp>,
     refused_since: Option<Timestamp>,
 }
 
@@ -63,22 +107,14 @@ impl Standing {
     fn of(circumstances: Circumstances<'_>, index: PolicyIndex, seen: &[LastSeen], record: &Record) -> Standing {
         let policy = &circumstances.rules.policies[usize::from(index.0)];
         let course = record.courses.iter().find(|course| course.policy == policy.key);
-        let served = course.and_then(|course| course.served);
         let withdrawn = withdrawn_at(circumstances, policy, &record.claims, course);
         let refused_since = course.and_then(|course| course.refused_since).filter(|_| withdrawn.is_some());
         let counts = withdrawn.is_some_and(|at| counts_from(circumstances.rules, at) <= circumstances.now);
-        let covers = match withdrawn.filter(|_| counts) {
-            Some(at) => {
-                let was_asked = course.is_some_and(|course| course.withdrawn == Some(at));
-                was_asked && served.is_none_or(|served| served < at)
-            }
-            None => {
-                let start = ground(circumstances, index, seen, &record.claims);
-                let is_open = start.is_some_and(|start| served.is_none_or(|served| start.at > served));
-                is_open && applies(policy, &record.claims)
-            }
+        let start = match counts {
+            true => course.and_then(|course| course.refused_start),
+            false => ground(circumstances, index, seen, &record.claims).map(|start| start.at),
         };
-        Standing { covers, refused_since }
+        Standing { start, refused_since }
     }
 }
 
@@ -106,24 +142,11 @@ pub(super) fn withdrawn_at(
     Some(almanac.at_resolution(rules.resolution, first))
 }
 
-/// Takes note of an activity that arrives late: one from before a withdrawal makes that a request, if it is
-/// news to a policy. `before` is what was seen until now, `seen` what has been with it.
-pub fn see(circumstances: Circumstances<'_>, before: &[LastSeen], seen: &[LastSeen], record: &mut Record) -> bool {
-    let mut changed = false;
-    for (place, policy) in circumstances.rules.policies.iter().enumerate() {
-        let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
-        let course = record.courses.iter().find(|course| course.policy == policy.key);
-        let Some(last) = withdrawn_at(circumstances, policy, &record.claims, course) else { continue };
-        let served = course.and_then(|course| course.served);
-        let start = |seen| ground_up_to(circumstances, index, seen, &record.claims, last).map(|start| start.at);
-        let (known, news) = (start(before), start(seen));
-        let covers = news > known && news > served && applies(policy, &record.claims);
-        if covers && course.is_none_or(|course| course.withdrawn != Some(last)) {
-            course_mut(record, &policy.key).withdrawn = Some(last);
-            changed = true;
-        }
-    }
-    changed
+/// Takes note of an activity: one from before a withdrawal may be what that must end. `seen` is what has been
+/// seen with it.
+pub fn see(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record) -> bool {
+    let note = |changed, index| note_refused_start(circumstances, index, seen, record) || changed;
+    policy_indices(circumstances.rules).fold(false, note)
 }
 
 /// The policy's course, made if there is none.

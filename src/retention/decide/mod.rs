@@ -153,7 +153,8 @@ pub fn judge(
     }
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
-    let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };
+    hear::note_withdrawals(circumstances, seen, record);
+    let mut judgement = Judgement { circumstances, customer, grounds, floors, record, out };
     judgement.note_stops();
     judgement.withdraw();
     judgement.repeat_recalls();
@@ -189,6 +190,7 @@ pub fn prospects(
     record: &Record,
 ) -> Vec<Prospect> {
     let mut record = record.clone();
+    hear::note_withdrawals(circumstances, seen, &mut record);
     with_judgement(circumstances, seen, &mut record, |judgement| {
         judgement.withdraw();
         judgement.prospects(policy)
@@ -206,14 +208,13 @@ fn with_judgement<T>(
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     let mut out = Vec::new();
-    look(&mut Judgement { circumstances, customer: "", seen, grounds, floors, record, out: &mut out })
+    look(&mut Judgement { circumstances, customer: "", grounds, floors, record, out: &mut out })
 }
 
 /// One customer under judgement.
 struct Judgement<'a> {
     circumstances: Circumstances<'a>,
     customer: &'a str,
-    seen: &'a [LastSeen],
     /// By policy: where its periods would start for this customer, but for requests.
     grounds: Vec<Option<Start>>,
     /// By floor.

@@ -43,7 +43,7 @@ impl Judgement<'_> {
     pub(super) fn withdrawal(&self, policy: PolicyIndex) -> Option<Request> {
         let first = self.withdrawn_at(policy)?;
         let covered = self.course(policy)?.withdrawn == Some(first);
-        let asks = covered && self.is_unserved(policy, first) && !self.was_removed_before(policy, first);
+        let asks = covered && self.is_unserved(policy, first) && !self.was_removed_before(policy);
         // Saying it again must not put off what was asked.
         let last = self.last_withdrawn_at(policy).filter(|at| counts_from(self.rules(), *at) <= self.now());
         asks.then_some(Request { cause: Cause::Withdrawn, at: last.unwrap_or(first) })
@@ -68,10 +68,9 @@ impl Judgement<'_> {
     }
 
     /// By period, and no activity from before the withdrawal has come since.
-    fn was_removed_before(&self, policy: PolicyIndex, withdrawn: Timestamp) -> bool {
-        let since = self.course(policy).and_then(|course| course.since);
-        let ground = self.ground_up_to(policy, withdrawn);
-        let came_later = ground.is_some_and(|start| since.is_some_and(|since| start.at > since));
+    fn was_removed_before(&self, policy: PolicyIndex) -> bool {
+        let Some(course) = self.course(policy) else { return false };
+        let came_later = course.since.is_some_and(|since| course.refused_start > Some(since));
         self.is_removed(policy) && !came_later
     }
 

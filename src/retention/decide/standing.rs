@@ -228,15 +228,6 @@ impl<'a> Judgement<'a> {
         self.grounds[usize::from(policy.0)]
     }
 
-    /// The same, as far as is known of what happened up to an instant.
-    pub(super) fn ground_up_to(&self, policy: PolicyIndex, last: Timestamp) -> Option<Start> {
-        let ground = self.ground(policy)?;
-        if ground.at <= last {
-            return Some(ground);
-        }
-        ground_up_to(self.circumstances, policy, self.seen, &self.record.claims, last)
-    }
-
     /// Where the policy's periods start: not at what was served on request, and not without consent.
     pub(super) fn start(&self, policy: PolicyIndex) -> Option<Start> {
         if self.is_withdrawn(policy) { None } else { self.unserved_start(policy) }

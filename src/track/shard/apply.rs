@@ -162,7 +162,7 @@ impl Shard {
             self.change_record(slot, |circumstances, before, record| {
                 let mut seen = before.to_vec();
                 seen[usize::from(kind.0)] = merged;
-                see(circumstances, before, &seen, record)
+                see(circumstances, &seen, record)
             });
         }
         self.set_word(slot, column, merged.0);
