@@ -100,7 +100,8 @@ impl Facts {
                 if is_there {
                     return (committed.offset, Start::Continued, facts);
                 }
-                facts.gap = facts.gap.or(Some(note.as_of));
+                // A further gap is another one, for which nobody has answered yet.
+                facts.gap = Some(note.as_of);
                 (look.log_start, Start::Gap, facts)
             }
             Some(note) => {

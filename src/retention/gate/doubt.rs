@@ -1,5 +1,6 @@
 //! Why a source's progress doesn't count.
 
+use super::Acceptable;
 use crate::retention::calendar::Timestamp;
 use std::fmt;
 
@@ -29,6 +30,30 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// The kinds, as metrics name them.
+    pub const NAMES: [&'static str; 10] = [
+        "no_topic",
+        "topic_gone",
+        "partition_unheard",
+        "behind",
+        "silent",
+        "was_silent",
+        "rejects",
+        "gap",
+        "commit_lost",
+        "instances_differ",
+    ];
+
+    /// As what a person can accept it.
+    pub fn acceptable(&self) -> Option<Acceptable> {
+        match self {
+            Doubt::Silent { .. } | Doubt::WasSilent { .. } => Some(Acceptable::Silence),
+            Doubt::Rejects => Some(Acceptable::Rejects),
+            Doubt::Gap { .. } | Doubt::CommitLost { .. } => Some(Acceptable::Gap),
+            _ => None,
+        }
+    }
+
     /// Its kind, as metrics name it.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,9 +1,11 @@
 //! A shard's view of all sources.
 
+use super::acceptance::Acceptable;
 use super::doubt::Doubt;
 use super::memory::{Memory, SourceMemory};
 use super::source::SourceGate;
 use super::{Gate, KnownSince};
+use crate::retention::brake::Refusal;
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::policy::{FloorIndex, PolicyIndex, Rulebook, SourceIndex, Trust};
 use crate::retention::progress::{ConfigHash, Progress};
@@ -133,11 +135,34 @@ impl GateTable {
                 }
                 source.judge(&memory);
             }
+            if source.end_acceptances(&mut memory) {
+                source.judge(&memory);
+            }
             memory.known_since = memory.known_since.max(source.known_since_latest());
         }
-        if self.memory.sources.get(&key) != Some(&memory) {
-            Arc::make_mut(&mut self.memory).sources.insert(key, memory);
+        self.keep(key, memory);
+    }
+
+    fn keep(&mut self, source: String, memory: SourceMemory) {
+        if self.memory.sources.get(&source) != Some(&memory) {
+            Arc::make_mut(&mut self.memory).sources.insert(source, memory);
         }
+    }
+
+    /// A person answers for what is doubtful about a source at `now`, and for nothing that comes later.
+    ///
+    /// # Errors
+    /// When no such source is read, or there is nothing to answer for.
+    pub fn accept(&mut self, source: &str, doubt: Acceptable, now: Timestamp) -> Result<(), Refusal> {
+        let known = self.sources.iter_mut().find(|known| known.trust().key == source && !known.trust().retired);
+        let Some(known) = known else { return Err(Refusal::NoSource(source.to_owned())) };
+        let mut memory = self.memory.sources.get(source).cloned().unwrap_or_default();
+        if !known.accept(&mut memory, doubt, now) {
+            return Err(Refusal::NoDoubt { about: source.to_owned(), doubt });
+        }
+        Arc::make_mut(known).judge(&memory);
+        self.keep(source.to_owned(), memory);
+        Ok(())
     }
 
     /// What the shard must keep in its changelog. Compare with what was kept last by [`Arc::ptr_eq`]:
