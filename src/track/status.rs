@@ -153,9 +153,10 @@ impl TrackStatus {
             }
         }
         metrics.restore_ratio.set(if total_sum == 0 { 1.0 } else { read_sum as f64 / total_sum as f64 });
-        let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_lag];
+        let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_doubts];
         let more = [&metrics.unacknowledged, &metrics.customers, &metrics.without_starting_point];
-        let braking = [&metrics.brake_engaged, &metrics.waiting_for_release, &metrics.requests_withheld];
+        let braking =
+            [&metrics.brake_engaged, &metrics.waiting_for_release, &metrics.requests_withheld, &metrics.gate_lag];
         let rest = [&metrics.oldest_open_request, &metrics.uncovered, &metrics.overflowed, &metrics.forgotten];
         gauges.into_iter().chain(more).chain(braking).chain(rest).for_each(prometheus::IntGaugeVec::reset);
         metrics.table_bytes.set(0);
@@ -244,6 +245,11 @@ impl Observed {
             if let (Ok(lag), Some(seconds)) = (first, observed.lag) {
                 lag.set(lag.get().max(seconds.0));
             }
+            // Two topics that are silent are one reason.
+            let mut doubts: Vec<&str> = observed.doubts.iter().map(Doubt::name).collect();
+            doubts.sort_unstable();
+            doubts.dedup();
+            doubts.iter().for_each(|doubt| metrics.gate_doubts.with_label_values(&[key, doubt]).inc());
         }
     }
 }

@@ -853,6 +853,38 @@ mod tests {
         }
     }
 
+    /// Written before anybody could accept anything.
+    #[test]
+    fn what_the_gate_remembered_in_the_first_format_is_read() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer(&mut bytes);
+        writer.byte(1);
+        writer.unsigned(1);
+        writer.text("web");
+        writer.option(Some(7), Writer::unsigned);
+        writer.byte(1);
+        writer.option(None::<i64>, Writer::signed);
+        writer.option(Some(5), Writer::signed);
+        writer.unsigned(1);
+        writer.text("events");
+        writer.unsigned(1);
+        writer.unsigned(3);
+        writer.unsigned(7);
+        writer.signed(-50);
+        let heard = BTreeMap::from([(3, HeardPartition::new(7, Timestamp(-50)))]);
+        let source = SourceMemory {
+            rejected_reading: Some(7),
+            begins_anew: true,
+            known_since: Some(Timestamp(5)),
+            partitions: BTreeMap::from([("events".to_owned(), heard)]),
+            ..SourceMemory::default()
+        };
+        let memory = Memory { sources: BTreeMap::from([("web".to_owned(), source)]) };
+        assert_eq!(decode_gate(&bytes), Ok(memory));
+        bytes[0] = GATE_FORMAT + 1;
+        assert_eq!(decode_gate(&bytes), Err(DecodeError::UnknownFormat));
+    }
+
     #[test]
     fn a_merely_active_customer_takes_eight_bytes_a_kind() {
         let mut bytes = Vec::new();

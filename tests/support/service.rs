@@ -120,6 +120,11 @@ impl Instance {
     pub fn tail(&self) -> String {
         tail(&self.log)
     }
+
+    /// All that it has logged, and instances of its name before it.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
 }
 
 impl Drop for Instance {

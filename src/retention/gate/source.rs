@@ -204,7 +204,14 @@ impl SourceGate {
         before != memory.silences
     }
 
-    fn is_partial(&self) -> bool {
+    /// Silences that last and are accepted.
+    pub fn accepted_silences(&self) -> impl Iterator<Item = Doubt> {
+        let lasting = self.verdict.voices.iter().filter(|(_, _, voice, _)| voice.accepted_at.is_some());
+        lasting.map(|(topic, rule, voice, _)| Doubt::Silent { topic: topic.clone(), rule: *rule, since: voice.newest })
+    }
+
+    /// Whether a topic or partition has not been reported on.
+    pub fn is_partial(&self) -> bool {
         self.verdict.lasting.iter().any(Doubt::hides_a_partition)
     }
 
@@ -348,7 +355,7 @@ impl SourceGate {
 }
 
 impl Doubt {
-    fn hides_a_partition(&self) -> bool {
+    pub(super) fn hides_a_partition(&self) -> bool {
         matches!(self, Doubt::NoTopic | Doubt::TopicGone { .. } | Doubt::PartitionUnheard { .. })
     }
 }

@@ -28,8 +28,10 @@ pub struct GateTable {
     heard: Option<Timestamp>,
     /// The same, under another one.
     heard_another: Option<Timestamp>,
-    /// For how long the latter counts as news of an instance that still runs.
-    differs_for: Seconds,
+    /// The same, of reports under this configuration that told nothing.
+    heard_nothing: Option<Timestamp>,
+    /// For how long these count as news of an instance that still runs.
+    news_for: Seconds,
 }
 
 /// An instance that hasn't reported so many times is taken to have gone.
@@ -71,7 +73,8 @@ impl GateTable {
             memory: Arc::new(memory),
             heard: None,
             heard_another: None,
-            differs_for: Seconds(rules.report_every().0 * REPORTS_UNTIL_GONE),
+            heard_nothing: None,
+            news_for: Seconds(rules.report_every().0 * REPORTS_UNTIL_GONE),
         }
     }
 
@@ -92,6 +95,9 @@ impl GateTable {
             return;
         }
         self.heard = self.heard.max(Some(append));
+        if progress.topics.is_empty() && self.sources.iter().any(|source| !source.trust().retired) {
+            self.heard_nothing = self.heard_nothing.max(Some(append));
+        }
         for place in 0..self.sources.len() {
             self.observe_source(place, progress, append);
         }
@@ -198,12 +204,32 @@ impl GateTable {
         }
         let mut doubts = source.doubts(now, self.lag_max);
         doubts.extend(self.heard_another.filter(|_| self.differs(now)).map(|at| Doubt::InstancesDiffer { at }));
+        if doubts.iter().any(|doubt| doubt.hides_a_partition() || matches!(doubt, Doubt::Behind { .. })) {
+            let news = self.heard_nothing.filter(|at| now < *at + self.news_for);
+            doubts.extend(news.map(|at| Doubt::NothingReported { at }));
+        }
         doubts
+    }
+
+    /// What a person can answer for at `now`; a silence that lasts and was accepted can be once more, up to
+    /// then.
+    pub fn to_accept(&self, source: SourceIndex, doubt: Acceptable, now: Timestamp) -> Vec<Doubt> {
+        let mut doubts = self.doubts(source, now);
+        doubts.retain(|held| held.acceptable() == Some(doubt));
+        if doubt == Acceptable::Silence {
+            doubts.extend(self.source(source).accepted_silences());
+        }
+        doubts
+    }
+
+    /// Whether every partition of the source has been reported on.
+    pub fn has_heard_all(&self, source: SourceIndex) -> bool {
+        !self.source(source).is_partial()
     }
 
     /// Some instance runs another configuration, as far as anyone can tell at `now`.
     fn differs(&self, now: Timestamp) -> bool {
-        self.heard_another.is_some_and(|at| now < at + self.differs_for)
+        self.heard_another.is_some_and(|at| now < at + self.news_for)
     }
 
     fn proven_by(&self, sources: &[SourceIndex], lateness: Seconds, now: Timestamp) -> Option<Timestamp> {

@@ -212,6 +212,21 @@ fn progress_counts_no_further_than_its_append_time() {
     assert_eq!(table.proven_up_to(POLICY, NOW), Some(NOW - Seconds(60 + LATENESS)));
 }
 
+/// An instance whose clock is off says only that it is there: that tells why others' reports are missed.
+#[test]
+fn an_empty_report_tells_why_the_gate_is_closed() {
+    let mut table = hear(&one_rule(), vec![events(2)], vec![healthy(0)]);
+    let empty = progress(vec![], vec![]);
+    table.observe(&empty, NOW);
+    assert_eq!(names(&table, NOW), ["partition_unheard", "nothing_reported"]);
+    table.observe(&progress(vec![events(2)], vec![healthy(1)]), NOW);
+    assert_eq!(names(&table, NOW), [""; 0]);
+    let stale = NOW + Seconds(LAG + 1);
+    assert_eq!(names(&table, stale), ["behind", "silent"]);
+    table.observe(&empty, stale);
+    assert_eq!(names(&table, stale), ["behind", "silent", "nothing_reported"]);
+}
+
 #[test]
 fn an_empty_report_changes_nothing() {
     let mut table = hear(&one_rule(), vec![events(1)], vec![healthy(0)]);
