@@ -443,12 +443,20 @@ fn people_answer_for_a_source_in_doubt() {
                 told.contains("more of its records were rejected").then_some(()).ok_or(told)
             });
             [&before, &silent, &flooded, &restarted].into_iter().for_each(|group| scene.all_went_once("offers", group));
-            let orders: Vec<(String, u64)> = scene
-                .orders()
-                .iter()
-                .map(|order| (order["reason"].as_str().unwrap().to_owned(), order["shards_obeyed"].as_u64().unwrap()))
-                .collect();
-            assert_eq!(orders, [("the shop moves".to_owned(), 4), ("a broken import".to_owned(), 4)]);
+            let mut answers: BTreeMap<String, Vec<(u64, Value)>> = BTreeMap::new();
+            for (_, value) in scene.audit() {
+                let entry: Value = serde_json::from_str(&value).unwrap();
+                if entry["order"] == "accept" {
+                    assert_eq!((&entry["source"], &entry["by"]), (&json!("shop"), &json!("Petra de Vries")));
+                    let told = (entry["shard"].as_u64().unwrap(), entry["refused"].clone());
+                    answers.entry(entry["reason"].as_str().unwrap().to_owned()).or_default().push(told);
+                }
+            }
+            answers.values_mut().for_each(|told| told.sort_by_key(|(shard, _)| *shard));
+            let by_all: Vec<(u64, Value)> = (0..4).map(|shard| (shard, Value::Null)).collect();
+            assert_eq!(answers.remove("the shop moves"), Some(by_all.clone()));
+            assert_eq!(answers.remove("a broken import"), Some(by_all));
+            assert!(answers.is_empty(), "{answers:?}");
         },
     );
 }
