@@ -100,8 +100,31 @@ fn the_example_is_without_fault_and_wrong_usage_exits_with_two() {
     assert_eq!(lapsed(&["check"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["chekc"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["check", "-c", "missing.yaml"], "").status.code(), Some(1));
-    for command in ["run", "demo", "check", "topics", "schema", "extract", "simulate", "statement", "evidence"] {
+    for command in
+        ["run", "demo", "check", "topics", "schema", "extract", "simulate", "statement", "evidence", "accept"]
+    {
         assert_eq!(lapsed(&[command, "--help"], "").status.code(), Some(0), "{command}");
+    }
+}
+
+#[test]
+fn a_person_answers_for_one_doubt_of_a_source_there_is() {
+    let text = std::fs::read_to_string(CONFIG).unwrap();
+    let text = text.replace("${KAFKA_BOOTSTRAP_SERVERS}", "127.0.0.1:1").replace("file:/secrets/evidence.key", "a key");
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let config = file.path().to_str().unwrap();
+    let accept = |rest: &[&str]| lapsed(&[&["accept", "-c", config], rest].concat(), "");
+    let unknown = accept(&["nowhere", "--gap", "--reason", "r"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(stderr(&unknown).contains("there is no source 'nowhere'; there are: "), "{}", stderr(&unknown));
+    for usage in [
+        &["web", "--reason", "r"][..],
+        &["web", "--gap"],
+        &["web", "--gap", "--silence", "--reason", "r"],
+        &["--gap", "--reason", "r"],
+    ] {
+        assert_eq!(accept(usage).status.code(), Some(2), "{usage:?}");
     }
 }
 

@@ -85,6 +85,8 @@ struct Scene {
     application: Application,
     producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext>,
     commands: Mutex<Vec<Value>>,
+    /// Nobody visits.
+    quiet: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -93,16 +95,24 @@ impl Scene {
         let application = Application::new(&support::broker::bootstrap(), yaml);
         application.create_topics();
         let producer = ClientConfig::new().set("bootstrap.servers", &application.bootstrap).create().unwrap();
-        Scene { application, producer, commands: Mutex::default(), stop: AtomicBool::new(false) }
+        Scene {
+            application,
+            producer,
+            commands: Mutex::default(),
+            quiet: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        }
     }
 
-    /// Plays `test` while somebody always visits, and the targets answer what `answers` says.
+    /// Plays `test` while somebody visits unless it is quiet, and the targets answer what `answers` says.
     fn play(&self, answers: impl Fn(&Value) -> bool + Send, test: impl FnOnce(&Scene)) {
         std::thread::scope(|scope| {
             scope.spawn(|| target_obeys(&self.application, answers, &self.commands, &self.stop));
             scope.spawn(|| {
                 while !self.stop.load(Ordering::Relaxed) {
-                    self.see(&["stays-0".to_owned(), "stays-1".to_owned()], now_ms());
+                    if !self.quiet.load(Ordering::Relaxed) {
+                        self.see(&["stays-0".to_owned(), "stays-1".to_owned()], now_ms());
+                    }
                     std::thread::sleep(Duration::from_millis(200));
                 }
             });
@@ -118,6 +128,15 @@ impl Scene {
         for customer in customers {
             let payload = json!({"customer": customer, "event": "seen", "at": at_ms}).to_string();
             self.producer.send(BaseRecord::<(), _>::to(&topic).payload(&payload)).map_err(|(error, _)| error).unwrap();
+        }
+        self.producer.flush(Duration::from_secs(20)).unwrap();
+    }
+
+    /// Whatever payloads.
+    fn send(&self, payloads: &[String]) {
+        let topic = self.application.topic("activity");
+        for payload in payloads {
+            self.producer.send(BaseRecord::<(), _>::to(&topic).payload(payload)).map_err(|(error, _)| error).unwrap();
         }
         self.producer.flush(Duration::from_secs(20)).unwrap();
     }
@@ -358,6 +377,86 @@ fn people_release_and_stop() {
             let everyone = [&backlog[..], &flowing, &stopped, &["stays-".to_owned()]].concat();
             scene.audit_names_nobody(&everyone);
             println!("{} commands, each committed once", scene.commands.lock().unwrap().len());
+        },
+    );
+}
+
+/// Says for a person that a doubt about the shop is none, once it is there. Until then there is nothing to say.
+fn accept(scene: &Scene, doubt: &str, reason: &str) -> String {
+    let file = scene.application.file();
+    until(|| {
+        let arguments = ["accept", "shop", doubt, "--reason", reason, "--by", "Petra de Vries"];
+        let accepted = scene.lapsed(&file, &arguments);
+        let told = String::from_utf8(accepted.stderr).unwrap();
+        match accepted.status.code() {
+            Some(0) => Ok(told),
+            Some(1) if told.contains("accepted") || told.contains("nothing to accept") => Err(told),
+            _ => panic!("{told}"),
+        }
+    })
+}
+
+/// A source falls silent, and floods with what can't be read: nothing leaves until a person answers for it,
+/// and a restart remembers that they did.
+#[test]
+fn people_answer_for_a_source_in_doubt() {
+    let scene = Scene::new(|name, bootstrap| {
+        let text = yaml(name, bootstrap, &expire_after(5), &expire_after(6));
+        text.replace("max_silence: PT1M", "max_silence: PT15S")
+    });
+    let (before, silent, flooded, restarted) =
+        (group("before", 16), group("silent", 16), group("flooded", 16), group("restarted", 16));
+    scene.play(
+        |_| true,
+        |scene| {
+            let instance = scene.application.start("pod-0");
+            scene.application.await_shards();
+            scene.see(&before, now_ms());
+            scene.await_all("offers", &before);
+
+            // Whoever was seen last is due later than anything was heard.
+            scene.quiet.store(true, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(500));
+            scene.see(&silent, now_ms());
+            let told = accept(scene, "--silence", "the shop moves");
+            assert!(told.contains("has matched nothing in topic"), "{told}");
+            scene.await_all("offers", &silent);
+
+            scene.quiet.store(false, Ordering::Relaxed);
+            let garbage: Vec<String> =
+                (0..60).map(|number| format!("{{\"event\": \"seen\", \"at\": {number}}}")).collect();
+            scene.send(&garbage);
+            let told = accept(scene, "--rejects", "a broken import");
+            assert!(told.contains("were rejected"), "{told}");
+            scene.see(&flooded, now_ms());
+            scene.await_all("offers", &flooded);
+
+            drop(instance);
+            let instance = scene.application.start("pod-0");
+            scene.see(&restarted, now_ms());
+            scene.await_all("offers", &restarted);
+            let nothing = scene.lapsed(&scene.application.file(), &["accept", "shop", "--gap", "--reason", "none"]);
+            assert_eq!(nothing.status.code(), Some(1), "{nothing:?}");
+            scene.send(&garbage);
+            until(|| {
+                let told = instance.log_text();
+                told.contains("more of its records were rejected").then_some(()).ok_or(told)
+            });
+            [&before, &silent, &flooded, &restarted].into_iter().for_each(|group| scene.all_went_once("offers", group));
+            let mut answers: BTreeMap<String, Vec<(u64, Value)>> = BTreeMap::new();
+            for (_, value) in scene.audit() {
+                let entry: Value = serde_json::from_str(&value).unwrap();
+                if entry["order"] == "accept" {
+                    assert_eq!((&entry["source"], &entry["by"]), (&json!("shop"), &json!("Petra de Vries")));
+                    let told = (entry["shard"].as_u64().unwrap(), entry["refused"].clone());
+                    answers.entry(entry["reason"].as_str().unwrap().to_owned()).or_default().push(told);
+                }
+            }
+            answers.values_mut().for_each(|told| told.sort_by_key(|(shard, _)| *shard));
+            let by_all: Vec<(u64, Value)> = (0..4).map(|shard| (shard, Value::Null)).collect();
+            assert_eq!(answers.remove("the shop moves"), Some(by_all.clone()));
+            assert_eq!(answers.remove("a broken import"), Some(by_all));
+            assert!(answers.is_empty(), "{answers:?}");
         },
     );
 }

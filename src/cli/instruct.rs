@@ -1,4 +1,5 @@
-//! `lapsed release` and `lapsed stop`: an operator's orders, into every partition of `signals`.
+//! An operator's orders, into every partition of `signals`: `lapsed release`, `lapsed stop`, and what
+//! `lapsed accept` shares with them.
 
 use super::config_args::ConfigArgs;
 use super::due::policy;
@@ -69,7 +70,7 @@ pub struct StopArgs {
 
 /// What audit says of the person.
 #[derive(Debug, clap::Args)]
-struct Who {
+pub(super) struct Who {
     /// Why; it stands in audit
     #[arg(long)]
     reason: String,
@@ -142,11 +143,18 @@ pub fn stop(args: StopArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn clients(config: &Config) -> Clients {
+pub(super) fn clients(config: &Config) -> Clients {
     Clients::new(config.kafka.clone(), format!("{}-instruct", config.application))
 }
 
-fn send(clients: &Clients, config: &Config, who: &Who, id: Uuid, orders: Vec<(u32, Order)>) -> anyhow::Result<()> {
+/// Has each shard get its order.
+pub(super) fn send(
+    clients: &Clients,
+    config: &Config,
+    who: &Who,
+    id: Uuid,
+    orders: Vec<(u32, Order)>,
+) -> anyhow::Result<()> {
     let producer = clients.producer(DefaultProducerContext)?;
     let topic = format!("{}.signals", config.application);
     for (partition, order) in orders {

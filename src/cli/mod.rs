@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+mod accept;
 mod check;
 mod config_args;
 mod demo;
@@ -31,6 +32,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Accept(accept::AcceptArgs),
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
     Due(due::DueArgs),
@@ -51,6 +53,7 @@ enum Command {
 /// Whatever it could not do, in words that say what to do about it.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
+        Command::Accept(args) => accept::accept(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
         Command::Due(args) => due::due(args),

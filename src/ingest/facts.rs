@@ -100,7 +100,8 @@ impl Facts {
                 if is_there {
                     return (committed.offset, Start::Continued, facts);
                 }
-                facts.gap = facts.gap.or(Some(note.as_of));
+                // A further gap is another one, for which nobody has answered yet.
+                facts.gap = Some(note.as_of);
                 (look.log_start, Start::Gap, facts)
             }
             Some(note) => {
@@ -329,6 +330,8 @@ mod tests {
             let metadata = facts.note(&web, NOW_MS + 9_000_000).encode();
             let (_, start, facts) = begin(&web, 50, &metadata, super::Look { log_end: 90, ..look });
             assert_eq!((start, facts.gap), (Start::Continued, Some(AT)));
+            let (_, start, facts) = begin(&web, 95, &metadata, super::Look { log_end: 90, ..look });
+            assert_eq!((start, facts.gap), (Start::Gap, Some(Timestamp(59_000))), "a further gap is another one");
             let (_, start, facts) = begin(&other, 50, &metadata, super::Look { log_end: 90, ..look });
             assert_eq!((start, facts.gap, histories(&facts)), (Start::Reread, None, vec![History::Unread; 2]));
         }

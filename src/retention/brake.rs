@@ -8,6 +8,7 @@
 
 use super::calendar::{Seconds, Timestamp, local_date};
 use super::decide::{Allowance, Due};
+use super::gate::Acceptable;
 use super::policy::{Brake, Policy, PolicyIndex, Rulebook};
 use chrono::NaiveDate;
 use std::collections::BTreeMap;
@@ -97,6 +98,8 @@ pub enum Order {
     },
     /// `None`: all policies.
     Stop { policy: Option<String> },
+    /// Answers what is doubtful about a source now, and nothing that comes later.
+    Accept { source: String, doubt: Acceptable },
 }
 
 /// Why an instruction changes nothing.
@@ -110,6 +113,10 @@ pub enum Refusal {
     TooMany,
     #[error("it was obeyed before")]
     Repeated,
+    #[error("there is no source '{0}' that is read")]
+    NoSource(String),
+    #[error("there is no doubt about '{about}' for its {doubt}")]
+    NoDoubt { about: String, doubt: Acceptable },
 }
 
 impl Brakes {
@@ -153,11 +160,16 @@ impl Brakes {
         turned
     }
 
-    /// Obeys an instruction.
+    /// Obeys an instruction; what accepts a doubt is the gate's.
     ///
     /// # Errors
     /// When it changes nothing, and why.
-    pub fn obey(&mut self, instruction: &Instruction, now: Timestamp) -> Result<(), Refusal> {
+    pub fn obey(
+        &mut self,
+        instruction: &Instruction,
+        now: Timestamp,
+        accept: impl FnOnce(&str, Acceptable) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         if self.instructions.contains(&instruction.id) {
             return Err(Refusal::Repeated);
         }
@@ -188,6 +200,7 @@ impl Brakes {
                     brake.releases.clear();
                 }
             }
+            Order::Accept { source, doubt } => accept(source, *doubt)?,
         }
         self.instructions.push(instruction.id);
         if self.instructions.len() > INSTRUCTIONS_MAX {
@@ -370,6 +383,10 @@ mod tests {
         Instruction { id: Uuid::from_u128(id), by: "privacy".to_owned(), reason: String::new(), order }
     }
 
+    fn obey(brakes: &mut Brakes, instruction: &Instruction) -> Result<(), Refusal> {
+        brakes.obey(instruction, Timestamp(3_000), |source, _| Err(Refusal::NoSource(source.to_owned())))
+    }
+
     fn due(deadline: i64) -> Due {
         let deadline = Timestamp(deadline);
         Due { policy: PolicyIndex(0), deadline, ready: deadline, asked: None }
@@ -378,8 +395,8 @@ mod tests {
     #[test]
     fn a_release_is_obeyed_once_and_ends_when_its_number_is_used_up() {
         let mut brakes = brakes();
-        assert_eq!(brakes.obey(&release(1, "v1", 3), Timestamp(3_000)), Ok(()));
-        assert_eq!(brakes.obey(&release(1, "v1", 3), Timestamp(3_000)), Err(Refusal::Repeated));
+        assert_eq!(obey(&mut brakes, &release(1, "v1", 3)), Ok(()));
+        assert_eq!(obey(&mut brakes, &release(1, "v1", 3)), Err(Refusal::Repeated));
         assert!(!brakes.policies["offers"].is_engaged());
         for _ in 0..2 {
             brakes.count("offers", due(500));
@@ -399,10 +416,13 @@ mod tests {
         let before = brakes.clone();
         let in_force = "v1".to_owned();
         let refusal = Refusal::OtherVersion { asked: "v0".to_owned(), in_force };
-        assert_eq!(brakes.obey(&release(1, "v0", 3), Timestamp(3_000)), Err(refusal));
+        assert_eq!(obey(&mut brakes, &release(1, "v0", 3)), Err(refusal));
         let stop = Order::Stop { policy: Some("other".to_owned()) };
         let stop = Instruction { order: stop, ..release(2, "v1", 1) };
-        assert_eq!(brakes.obey(&stop, Timestamp(3_000)), Err(Refusal::NoPolicy("other".to_owned())));
+        assert_eq!(obey(&mut brakes, &stop), Err(Refusal::NoPolicy("other".to_owned())));
+        let accept = Order::Accept { source: "web".to_owned(), doubt: Acceptable::Gap };
+        let accept = Instruction { order: accept, ..release(3, "v1", 1) };
+        assert_eq!(obey(&mut brakes, &accept), Err(Refusal::NoSource("web".to_owned())));
         assert_eq!(brakes, before);
     }
 

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub oldest_open_request: IntGaugeVec,
     /// 1 where progress counts: source.
     pub gate_open: IntGaugeVec,
+    /// In how many shards a doubt is held against a source: source, doubt.
+    pub gate_doubts: IntGaugeVec,
     /// How far what is proven lies behind now: source.
     pub gate_lag: IntGaugeVec,
     /// True time of the newest activity: source.
@@ -143,6 +145,11 @@ impl Metrics {
                 &[],
             ),
             gate_open: gauges("lapsed_gate_open", "Whether a source's progress counts", &["source"]),
+            gate_doubts: gauges(
+                "lapsed_gate_doubts",
+                "In how many shards a source is in doubt, by the reason",
+                &["source", "doubt"],
+            ),
             gate_lag: gauges("lapsed_gate_lag_seconds", "How far what is proven lies behind", &["source"]),
             last_activity: gauges(
                 "lapsed_last_activity_timestamp_seconds",

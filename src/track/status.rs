@@ -153,9 +153,10 @@ impl TrackStatus {
             }
         }
         metrics.restore_ratio.set(if total_sum == 0 { 1.0 } else { read_sum as f64 / total_sum as f64 });
-        let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_lag];
+        let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_doubts];
         let more = [&metrics.unacknowledged, &metrics.customers, &metrics.without_starting_point];
-        let braking = [&metrics.brake_engaged, &metrics.waiting_for_release, &metrics.requests_withheld];
+        let braking =
+            [&metrics.brake_engaged, &metrics.waiting_for_release, &metrics.requests_withheld, &metrics.gate_lag];
         let rest = [&metrics.oldest_open_request, &metrics.uncovered, &metrics.overflowed, &metrics.forgotten];
         gauges.into_iter().chain(more).chain(braking).chain(rest).for_each(prometheus::IntGaugeVec::reset);
         metrics.table_bytes.set(0);
@@ -244,6 +245,11 @@ impl Observed {
             if let (Ok(lag), Some(seconds)) = (first, observed.lag) {
                 lag.set(lag.get().max(seconds.0));
             }
+            // Two topics that are silent are one reason.
+            let mut doubts: Vec<&str> = observed.doubts.iter().map(Doubt::name).collect();
+            doubts.sort_unstable();
+            doubts.dedup();
+            doubts.iter().for_each(|doubt| metrics.gate_doubts.with_label_values(&[key, doubt]).inc());
         }
     }
 }
@@ -263,4 +269,61 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+    use crate::track::shard::{Home, Input};
+    use crate::wire::progress::{self, Progress, TopicPartitions};
+
+    const CONFIG: &str = "
+time_zone: UTC
+kafka: {bootstrap.servers: localhost}
+evidence: {key: test}
+topics: {partitions: 2}
+sources:
+  web: {topics: [events], customer: /id, time: /at, max_silence: P1D, rules: [{activity: login}]}
+targets: {crm: {topic: crm.commands, acknowledge_within: P1D}}
+policies:
+  offers:
+    purpose: {en: Relevant offers until a year after the last login}
+    lawful_basis: consent
+    categories: [email]
+    since_last: [login]
+    stages: [{after: P1Y, command: expire}]
+    targets: [crm]
+    review_by: 2099-01-01
+";
+
+    /// Two shards, of which one has heard that the source's topic is there, and nothing of its partition.
+    #[test]
+    fn metrics_tell_why_a_gate_is_closed_and_nothing_while_restoring() {
+        let today = "2026-06-01".parse().unwrap();
+        let config = load::from_texts(&[("c.yaml".to_owned(), CONFIG.to_owned())], Environment::Leave, today);
+        let config = Arc::new(config.unwrap().config);
+        let metrics = Arc::new(Metrics::new());
+        let status = TrackStatus::new(metrics.clone());
+        for partition in 0..2 {
+            let home = Home { partition, partitions: 2, cluster: String::new() };
+            let mut shard = Shard::new(home, config.clone());
+            if partition == 1 {
+                let (topic, source) = ("events".to_owned(), "web".to_owned());
+                let topics = vec![TopicPartitions { topic, source, partitions: 1, kept_for: None }];
+                let mut value = Vec::new();
+                progress::encode(&Progress { config: config.hash, topics, partitions: Vec::new() }, &mut value);
+                shard.apply(Input { offset: 0, append_ms: 9_000, key: None, value: Some(&value) });
+            }
+            status.observe(partition, &shard);
+            status.running(partition);
+        }
+        let told = |doubt: &str| metrics.gate_doubts.with_label_values(&["web", doubt]).get();
+        status.observe_gauges(&metrics);
+        assert_eq!(["no_topic", "partition_unheard", "silent", "gap"].map(told), [1, 1, 1, 0]);
+        assert_eq!(metrics.gate_open.with_label_values(&["web"]).get(), 0);
+        status.restoring([(1, (0, 5))].into_iter());
+        status.observe_gauges(&metrics);
+        assert_eq!(["no_topic", "partition_unheard"].map(told), [0, 0]);
+    }
 }

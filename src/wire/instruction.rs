@@ -3,6 +3,7 @@
 use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::brake::{Instruction, Order};
 use crate::retention::calendar::Timestamp;
+use crate::retention::gate::Acceptable;
 use uuid::Uuid;
 
 /// The first byte of an instruction, as [`PROGRESS`](super::progress::PROGRESS) is of progress.
@@ -10,6 +11,10 @@ pub const INSTRUCTION: u8 = 0x81;
 
 const RELEASE: u8 = 1;
 const STOP: u8 = 2;
+const ACCEPT: u8 = 3;
+
+/// By the byte that stands for each.
+const DOUBTS: [Acceptable; 3] = [Acceptable::Silence, Acceptable::Rejects, Acceptable::Gap];
 
 /// Appends an instruction.
 pub fn encode(instruction: &Instruction, buffer: &mut Vec<u8>) {
@@ -30,6 +35,11 @@ pub fn encode(instruction: &Instruction, buffer: &mut Vec<u8>) {
         Order::Stop { policy } => {
             writer.byte(STOP);
             writer.option(policy.as_deref(), |writer, policy| writer.text(policy));
+        }
+        Order::Accept { source, doubt } => {
+            writer.byte(ACCEPT);
+            writer.text(source);
+            writer.byte(DOUBTS.iter().position(|known| known == doubt).map_or(u8::MAX, |place| place as u8));
         }
     }
 }
@@ -53,6 +63,11 @@ pub fn decode(bytes: &[u8]) -> Result<Instruction, DecodeError> {
             per_day: reader.option(Reader::unsigned)?,
         },
         STOP => Order::Stop { policy: reader.option(text)? },
+        ACCEPT => {
+            let source = text(&mut reader)?;
+            let doubt = DOUBTS.get(usize::from(reader.byte()?)).copied().ok_or(DecodeError::Invalid)?;
+            Order::Accept { source, doubt }
+        }
         _ => return Err(DecodeError::UnknownFormat),
     };
     reader.finish()?;
@@ -72,7 +87,9 @@ mod tests {
             },
         );
         let stop = prop::option::of(".{0,9}").prop_map(|policy| Order::Stop { policy });
-        (any::<u128>(), ".{0,9}", ".{0,9}", prop_oneof![release, stop])
+        let accept = (".{0,9}", prop::sample::select(DOUBTS.to_vec()))
+            .prop_map(|(source, doubt)| Order::Accept { source, doubt });
+        (any::<u128>(), ".{0,9}", ".{0,9}", prop_oneof![release, stop, accept])
             .prop_map(|(id, by, reason, order)| Instruction { id: Uuid::from_u128(id), by, reason, order })
     }
 

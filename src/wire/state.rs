@@ -10,14 +10,18 @@ use crate::retention::command::{Cause, Kept, Next, Since};
 use crate::retention::customer::{Course, Deferral, Left, Recalled, Record, Reply, Request, Retained, Sent};
 use crate::retention::decide::Farewell;
 use crate::retention::gate::Memory;
+use crate::retention::gate::acceptance::{AcceptedRejects, AcceptedSilence};
 use crate::retention::gate::memory::{HeardPartition, SourceMemory};
 use crate::retention::policy::{Action, StageId};
 use crate::retention::pseudonym::Pseudonym;
 use chrono::{Datelike, NaiveDate};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Of the format below. One release reads a format before the next writes it.
 const FORMAT: u8 = 1;
+/// Of what the gate remembers; the first knew of no acceptance.
+const GATE_FORMAT: u8 = 2;
 
 /// Key of the header, the first record of each partition.
 pub const HEADER_KEY: &[u8] = b"\0header";
@@ -74,7 +78,7 @@ impl Header {
 /// Appends what a shard's gate remembers.
 pub fn encode_gate(memory: &Memory, buffer: &mut Vec<u8>) {
     let mut writer = Writer(buffer);
-    writer.byte(FORMAT);
+    writer.byte(GATE_FORMAT);
     writer.unsigned(memory.sources.len() as u64);
     for (source, memory) in &memory.sources {
         writer.text(source);
@@ -88,26 +92,85 @@ pub fn encode_gate(memory: &Memory, buffer: &mut Vec<u8>) {
             writer.unsigned(partitions.len() as u64);
             for (partition, heard) in partitions {
                 writer.unsigned(u64::from(*partition));
-                writer.unsigned(heard.reading);
-                writer.signed(heard.first_read.0);
+                write_heard(&mut writer, heard);
+            }
+        }
+        writer.unsigned(memory.silences.len() as u64);
+        for (topic, rules) in &memory.silences {
+            writer.text(topic);
+            writer.unsigned(rules.len() as u64);
+            for (rule, accepted) in rules {
+                writer.unsigned(u64::from(*rule));
+                writer.unsigned(accepted.reading);
+                writer.signed(accepted.at.0);
+                writer.option(accepted.ended, |writer, at| writer.signed(at.0));
             }
         }
     }
+}
+
+fn write_heard(writer: &mut Writer<'_>, heard: &HeardPartition) {
+    writer.unsigned(heard.reading);
+    writer.signed(heard.first_read.0);
+    for at in [heard.gap, heard.accepted_gap, heard.lost] {
+        writer.option(at, |writer, at| writer.signed(at.0));
+    }
+    match heard.rejects {
+        AcceptedRejects::Nothing => writer.byte(0),
+        AcceptedRejects::UntilHeard => writer.byte(1),
+        AcceptedRejects::UpTo(total) => {
+            writer.byte(2);
+            writer.unsigned(total);
+        }
+    }
+}
+
+fn read_heard(reader: &mut Reader<'_>, format: u8) -> Result<HeardPartition, DecodeError> {
+    let heard = HeardPartition::new(reader.unsigned()?, read_time(reader)?);
+    if format < GATE_FORMAT {
+        return Ok(heard);
+    }
+    Ok(HeardPartition {
+        gap: reader.option(read_time)?,
+        accepted_gap: reader.option(read_time)?,
+        lost: reader.option(read_time)?,
+        rejects: match reader.byte()? {
+            0 => AcceptedRejects::Nothing,
+            1 => AcceptedRejects::UntilHeard,
+            2 => AcceptedRejects::UpTo(reader.unsigned()?),
+            _ => return Err(DecodeError::Invalid),
+        },
+        ..heard
+    })
+}
+
+fn read_silences(reader: &mut Reader<'_>) -> Result<BTreeMap<String, BTreeMap<u16, AcceptedSilence>>, DecodeError> {
+    let topics = reader.list(|reader| {
+        let topic = read_text(reader)?;
+        let rules = reader.list(|reader| {
+            let (rule, reading) = (reader.unsigned_as()?, reader.unsigned()?);
+            let (at, ended) = (read_time(reader)?, reader.option(read_time)?);
+            Ok((rule, AcceptedSilence { reading, at, ended }))
+        })?;
+        Ok((topic, rules.into_iter().collect()))
+    })?;
+    Ok(topics.into_iter().collect())
 }
 
 /// # Errors
 /// Anything that [`encode_gate`] of a known format did not write.
 pub fn decode_gate(bytes: &[u8]) -> Result<Memory, DecodeError> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != FORMAT {
+    let format = reader.byte()?;
+    if !(1..=GATE_FORMAT).contains(&format) {
         return Err(DecodeError::UnknownFormat);
     }
-    let sources = reader.list(|reader| Ok((read_text(reader)?, read_source_memory(reader)?)))?;
+    let sources = reader.list(|reader| Ok((read_text(reader)?, read_source_memory(reader, format)?)))?;
     reader.finish()?;
     Ok(Memory { sources: sources.into_iter().collect() })
 }
 
-fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeError> {
+fn read_source_memory(reader: &mut Reader<'_>, format: u8) -> Result<SourceMemory, DecodeError> {
     let rejected_reading = reader.option(Reader::unsigned)?;
     let begins_anew = reader.byte()? != 0;
     let unknown_before = reader.option(read_time)?;
@@ -116,7 +179,7 @@ fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeErr
         let topic = read_text(reader)?;
         let heard = reader.list(|reader| {
             let partition = reader.unsigned_as()?;
-            Ok((partition, HeardPartition { reading: reader.unsigned()?, first_read: read_time(reader)? }))
+            Ok((partition, read_heard(reader, format)?))
         })?;
         Ok((topic, heard.into_iter().collect()))
     })?;
@@ -126,6 +189,7 @@ fn read_source_memory(reader: &mut Reader<'_>) -> Result<SourceMemory, DecodeErr
         unknown_before,
         known_since,
         partitions: partitions.into_iter().collect(),
+        silences: if format < GATE_FORMAT { BTreeMap::new() } else { read_silences(reader)? },
     })
 }
 
@@ -699,14 +763,35 @@ mod tests {
     }
 
     fn memories() -> impl Strategy<Value = Memory> {
-        let heard =
-            any::<(u64, i64)>().prop_map(|(reading, since)| HeardPartition { reading, first_read: Timestamp(since) });
+        let rejects = prop_oneof![
+            Just(AcceptedRejects::Nothing),
+            Just(AcceptedRejects::UntilHeard),
+            any::<u64>().prop_map(AcceptedRejects::UpTo),
+        ];
+        let doubts = any::<[Option<i64>; 3]>().prop_map(|times| times.map(|time| time.map(Timestamp)));
+        let heard = (any::<(u64, i64)>(), doubts, rejects).prop_map(
+            |((reading, since), [gap, accepted_gap, lost], rejects)| HeardPartition {
+                gap,
+                accepted_gap,
+                lost,
+                rejects,
+                ..HeardPartition::new(reading, Timestamp(since))
+            },
+        );
+        let silence = any::<(u64, i64, Option<i64>)>().prop_map(|(reading, at, ended)| AcceptedSilence {
+            reading,
+            at: Timestamp(at),
+            ended: ended.map(Timestamp),
+        });
+        let rules = prop::collection::btree_map(any::<u16>(), silence, 0..3);
+        let silences = prop::collection::btree_map(".{0,9}", rules, 0..3);
         let partitions = prop::collection::btree_map(any::<u32>(), heard, 0..4);
         let topics = prop::collection::btree_map(".{0,9}", partitions, 0..3);
         let facts = any::<(Option<u64>, bool, Option<i64>, Option<i64>)>();
-        let sources = (facts, topics).prop_map(|((rejected_reading, begins_anew, unknown, known), partitions)| {
+        let sources = (facts, topics, silences).prop_map(|(facts, partitions, silences)| {
+            let (rejected_reading, begins_anew, unknown, known) = facts;
             let (unknown_before, known_since) = (unknown.map(Timestamp), known.map(Timestamp));
-            SourceMemory { rejected_reading, begins_anew, unknown_before, known_since, partitions }
+            SourceMemory { rejected_reading, begins_anew, unknown_before, known_since, partitions, silences }
         });
         prop::collection::btree_map(".{0,9}", sources, 0..3).prop_map(|sources| Memory { sources })
     }
@@ -805,6 +890,38 @@ mod tests {
             let _ = decode_brakes(&bytes);
             let _ = decode_farewell(&bytes);
         }
+    }
+
+    /// Written before anybody could accept anything.
+    #[test]
+    fn what_the_gate_remembered_in_the_first_format_is_read() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer(&mut bytes);
+        writer.byte(1);
+        writer.unsigned(1);
+        writer.text("web");
+        writer.option(Some(7), Writer::unsigned);
+        writer.byte(1);
+        writer.option(None::<i64>, Writer::signed);
+        writer.option(Some(5), Writer::signed);
+        writer.unsigned(1);
+        writer.text("events");
+        writer.unsigned(1);
+        writer.unsigned(3);
+        writer.unsigned(7);
+        writer.signed(-50);
+        let heard = BTreeMap::from([(3, HeardPartition::new(7, Timestamp(-50)))]);
+        let source = SourceMemory {
+            rejected_reading: Some(7),
+            begins_anew: true,
+            known_since: Some(Timestamp(5)),
+            partitions: BTreeMap::from([("events".to_owned(), heard)]),
+            ..SourceMemory::default()
+        };
+        let memory = Memory { sources: BTreeMap::from([("web".to_owned(), source)]) };
+        assert_eq!(decode_gate(&bytes), Ok(memory));
+        bytes[0] = GATE_FORMAT + 1;
+        assert_eq!(decode_gate(&bytes), Err(DecodeError::UnknownFormat));
     }
 
     #[test]

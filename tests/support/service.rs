@@ -1,6 +1,6 @@
 //! An application of its own on the shared broker, its instances as processes, and a target that answers.
 
-use super::broker::create_topic;
+use super::broker::create_topic_replicated;
 use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -50,9 +50,14 @@ impl Application {
 
     /// Creates the application's topics with `lapsed topics --create`, and the source's by hand.
     pub fn create_topics(&self) {
-        create_topic(&self.bootstrap, &self.topic("activity"), 3);
-        create_topic(&self.bootstrap, &self.topic("crm"), 2);
-        create_topic(&self.bootstrap, &self.topic("mailing"), 2);
+        self.create_topics_replicated(1);
+    }
+
+    /// The same, where the configuration asks for so many replicas.
+    pub fn create_topics_replicated(&self, replicas: i32) {
+        for (topic, partitions) in [("activity", 3), ("crm", 2), ("mailing", 2)] {
+            create_topic_replicated(&self.bootstrap, &self.topic(topic), partitions, replicas, &[]);
+        }
         let output = Command::new(env!("CARGO_BIN_EXE_lapsed"))
             .args(["topics", "--create", "-c"])
             .arg(self.file())
@@ -119,6 +124,11 @@ impl Instance {
 
     pub fn tail(&self) -> String {
         tail(&self.log)
+    }
+
+    /// All that it has logged, and instances of its name before it.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 

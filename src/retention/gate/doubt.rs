@@ -1,5 +1,6 @@
 //! Why a source's progress doesn't count.
 
+use super::Acceptable;
 use crate::retention::calendar::Timestamp;
 use std::fmt;
 
@@ -26,9 +27,36 @@ pub enum Doubt {
     CommitLost { topic: String, partition: u32 },
     /// An instance with another configuration was heard at `at`, and may still be there.
     InstancesDiffer { at: Timestamp },
+    /// An instance said at `at` only that it is there. It closes no gate, but tells why one is.
+    NothingReported { at: Timestamp },
 }
 
 impl Doubt {
+    /// The kinds, as metrics name them.
+    pub const NAMES: [&'static str; 11] = [
+        "no_topic",
+        "topic_gone",
+        "partition_unheard",
+        "behind",
+        "silent",
+        "was_silent",
+        "rejects",
+        "gap",
+        "commit_lost",
+        "instances_differ",
+        "nothing_reported",
+    ];
+
+    /// As what a person can accept it.
+    pub fn acceptable(&self) -> Option<Acceptable> {
+        match self {
+            Doubt::Silent { .. } | Doubt::WasSilent { .. } => Some(Acceptable::Silence),
+            Doubt::Rejects => Some(Acceptable::Rejects),
+            Doubt::Gap { .. } | Doubt::CommitLost { .. } => Some(Acceptable::Gap),
+            _ => None,
+        }
+    }
+
     /// Its kind, as metrics name it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -42,6 +70,7 @@ impl Doubt {
             Doubt::Gap { .. } => "gap",
             Doubt::CommitLost { .. } => "commit_lost",
             Doubt::InstancesDiffer { .. } => "instances_differ",
+            Doubt::NothingReported { .. } => "nothing_reported",
         }
     }
 }
@@ -55,7 +84,11 @@ impl fmt::Display for Doubt {
                 write!(f, "no instance reports on {topic}[{partition}] under this configuration")
             }
             Doubt::Behind { complete_to: None } => f.write_str("it has not been read to its end yet"),
-            Doubt::Behind { complete_to: Some(at) } => write!(f, "it is read only up to {}", at.to_utc_string()),
+            Doubt::Behind { complete_to: Some(at) } => write!(
+                f,
+                "it is read only up to {}: there is much to read, nobody reads it, or a transaction is open in it",
+                at.to_utc_string()
+            ),
             Doubt::Silent { topic, rule, since: None } => write!(f, "rule {rule} has never matched in topic {topic}"),
             Doubt::Silent { topic, rule, since: Some(since) } => {
                 write!(f, "rule {rule} has matched nothing in topic {topic} since {}", since.to_utc_string())
@@ -75,6 +108,12 @@ impl fmt::Display for Doubt {
             Doubt::InstancesDiffer { at } => {
                 write!(f, "an instance with another configuration was there at {}", at.to_utc_string())
             }
+            Doubt::NothingReported { at } => write!(
+                f,
+                "an instance reported nothing at {}: its clock and this shard's broker's differ by over a minute, or \
+                 it has not seen the topics yet",
+                at.to_utc_string()
+            ),
         }
     }
 }

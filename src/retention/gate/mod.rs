@@ -7,8 +7,10 @@
 //! * [`source`]: one source: what was heard of its partitions, and what that makes of it
 //! * [`silence`]: when a topic's rule fell silent
 //! * [`doubt`]: why a source's progress doesn't count
+//! * [`acceptance`]: what a person can say to that
 //! * [`memory`]: what a shard must not forget of all this
 
+pub mod acceptance;
 pub mod doubt;
 pub mod memory;
 pub mod silence;
@@ -20,6 +22,7 @@ mod tests;
 use super::calendar::Timestamp;
 use super::policy::{FloorIndex, PolicyIndex};
 
+pub use acceptance::Acceptable;
 pub use doubt::Doubt;
 pub use memory::Memory;
 pub use table::GateTable;

@@ -1,6 +1,7 @@
 //! One source: what was heard of its partitions, and what that makes of it.
 
 use super::KnownSince;
+use super::acceptance::{Acceptable, AcceptedRejects, AcceptedSilence};
 use super::doubt::Doubt;
 use super::memory::{HeardPartition, SourceMemory};
 use super::silence::{Voice, listen};
@@ -111,13 +112,12 @@ impl SourceGate {
     pub fn remember(&self, memory: &mut SourceMemory) {
         for report in self.reports() {
             let heard = memory.partitions.entry(report.topic.clone()).or_default();
-            let new = HeardPartition { reading: report.reading, first_read: report.first_read };
-            match heard.get(&report.partition) {
-                Some(old) if old.reading == report.reading => {}
-                _ => {
-                    heard.insert(report.partition, new);
-                }
+            let new = HeardPartition::new(report.reading, report.first_read);
+            let partition = heard.entry(report.partition).or_insert(new);
+            if partition.reading != report.reading {
+                *partition = new;
             }
+            partition.hear(report);
         }
         let Some(reading) = self.reading() else { return };
         // What was read under another reading must be read again from its beginning: nothing of it binds.
@@ -125,20 +125,23 @@ impl SourceGate {
             heard.retain(|_, partition| partition.reading == reading);
         }
         memory.partitions.retain(|_, heard| !heard.is_empty());
+        for rules in memory.silences.values_mut() {
+            rules.retain(|_, accepted| accepted.reading == reading);
+        }
+        memory.silences.retain(|_, rules| !rules.is_empty());
         if memory.rejected_reading.is_some_and(|rejected| rejected != reading) {
             memory.rejected_reading = None;
             memory.begins_anew = true;
         }
-        if self.has_too_many_rejects() {
+        if self.has_too_many_rejects(memory) {
             memory.rejected_reading = Some(reading);
         }
     }
 
     /// Where a source that was read again after too many rejects begins; `None`: not known yet.
     pub fn begins_at(&self) -> Option<KnownSince> {
-        let is_partial = self.verdict.lasting.iter().any(Doubt::hides_a_partition);
         let shown = self.history(|report| report.shown);
-        (!is_partial && shown != KnownSince::Unknown).then_some(shown)
+        (!self.is_partial() && shown != KnownSince::Unknown).then_some(shown)
     }
 
     /// The latest history of the rules; `None`: not known yet, or from the beginning.
@@ -149,13 +152,76 @@ impl SourceGate {
         }
     }
 
+    /// Has `memory` hold that a person answers for what is doubtful at `now`; judge it anew afterwards. Whether
+    /// there may be something to answer for: what was not heard since a restart can't be told yet.
+    pub fn accept(&self, memory: &mut SourceMemory, doubt: Acceptable, now: Timestamp) -> bool {
+        match doubt {
+            Acceptable::Silence => self.accept_silences(memory, now),
+            Acceptable::Rejects => {
+                let partitions = memory.partitions.values_mut().flat_map(|heard| heard.values_mut());
+                partitions.for_each(|partition| partition.rejects = AcceptedRejects::UntilHeard);
+                memory.rejected_reading.take().is_some()
+            }
+            Acceptable::Gap => {
+                let partitions = memory.partitions.values_mut().flat_map(|heard| heard.values_mut());
+                let missing = partitions.filter(|partition| partition.has_gap());
+                missing.map(HeardPartition::accept_gap).count() > 0
+            }
+        }
+    }
+
+    fn accept_silences(&self, memory: &mut SourceMemory, at: Timestamp) -> bool {
+        for (topic, heard) in &memory.partitions {
+            let Some(reading) = heard.values().map(|partition| partition.reading).next() else { continue };
+            let guarded = self.trust.rules.iter().zip(0_u16..).filter(|(rule, _)| rule.silence_max.is_some());
+            let rules = memory.silences.entry(topic.clone()).or_default();
+            rules.extend(guarded.map(|(_, rule)| (rule, AcceptedSilence { reading, at, ended: None })));
+        }
+        memory.silences.retain(|_, rules| !rules.is_empty());
+        let mut judged = self.clone();
+        judged.judge(memory);
+        judged.end_acceptances(memory);
+        memory.silences.values().flat_map(|rules| rules.values()).any(|accepted| accepted.at == at)
+    }
+
+    /// Notes in `memory` which silences have ended that a person had answered for, and forgets those that
+    /// nobody holds against the source any more. Whether that makes a difference to the verdict.
+    pub fn end_acceptances(&self, memory: &mut SourceMemory) -> bool {
+        if self.is_partial() {
+            return false;
+        }
+        let before = memory.silences.clone();
+        for (topic, rule, voice, _) in &self.verdict.voices {
+            let place = u16::try_from(*rule).unwrap_or(u16::MAX);
+            let Some(rules) = memory.silences.get_mut(topic) else { continue };
+            let Some(accepted) = rules.get_mut(&place).filter(|_| voice.accepted_at.is_none()) else { continue };
+            accepted.ended = accepted.ended.or(voice.accepted_to.max(Some(accepted.at)));
+            if voice.accepted_to.is_none() {
+                rules.remove(&place);
+            }
+        }
+        memory.silences.retain(|_, rules| !rules.is_empty());
+        before != memory.silences
+    }
+
+    /// Silences that last and are accepted.
+    pub fn accepted_silences(&self) -> impl Iterator<Item = Doubt> {
+        let lasting = self.verdict.voices.iter().filter(|(_, _, voice, _)| voice.accepted_at.is_some());
+        lasting.map(|(topic, rule, voice, _)| Doubt::Silent { topic: topic.clone(), rule: *rule, since: voice.newest })
+    }
+
+    /// Whether a topic or partition has not been reported on.
+    pub fn is_partial(&self) -> bool {
+        self.verdict.lasting.iter().any(Doubt::hides_a_partition)
+    }
+
     /// Comes to a verdict on all that was heard.
     pub fn judge(&mut self, memory: &SourceMemory) {
         let lasting = self.lasting_doubts(memory);
-        let voices = self.voices();
-        let spoken = voices.iter().map(|(_, _, voice, _)| voice.newest);
+        let voices = self.voices(memory);
+        let spoken = voices.iter().map(|(_, _, voice, _)| voice.spoken_to());
         let doubted_until = voices.iter().filter_map(|(_, _, voice, _)| voice.doubted_until);
-        let silent_after = voices.iter().map(|(_, _, voice, max)| voice.newest.unwrap_or(Timestamp::MIN) + *max);
+        let silent_after = voices.iter().map(|(_, _, voice, max)| voice.silent_after(*max));
         self.verdict = Verdict {
             complete_to: self.complete_to(&lasting),
             spoken_to: spoken.min().unwrap_or(Some(Timestamp::MAX)),
@@ -195,7 +261,7 @@ impl SourceGate {
         }
         for (topic, rule, voice, max) in &self.verdict.voices {
             let (topic, rule) = (topic.clone(), *rule);
-            if voice.newest.is_none_or(|newest| now > newest + *max) {
+            if now > voice.silent_after(*max) {
                 doubts.push(Doubt::Silent { topic, rule, since: voice.newest });
             } else if let Some(until) = voice.doubted_until.filter(|until| now < *until) {
                 doubts.push(Doubt::WasSilent { topic, rule, until });
@@ -213,11 +279,13 @@ impl SourceGate {
         self.reports().next().map(|report| report.reading)
     }
 
-    fn has_too_many_rejects(&self) -> bool {
+    fn has_too_many_rejects(&self, memory: &SourceMemory) -> bool {
         let (mut records, mut rejects) = (0u64, 0u64);
         for report in self.reports() {
             records = records.saturating_add(report.records_last_hour);
-            rejects = rejects.saturating_add(report.rejects_last_hour);
+            let heard = memory.partitions.get(&report.topic).and_then(|heard| heard.get(&report.partition));
+            let accepted = heard.map_or(AcceptedRejects::Nothing, |heard| heard.rejects);
+            rejects = rejects.saturating_add(accepted.unanswered(report));
         }
         rejects > REJECTS_MIN && rejects as f64 > self.trust.rejects_max * records as f64
     }
@@ -251,12 +319,13 @@ impl SourceGate {
         self.reports().map(|report| report.complete_to).min().flatten()
     }
 
-    fn voices(&self) -> Vec<(String, usize, Voice, Seconds)> {
+    fn voices(&self, memory: &SourceMemory) -> Vec<(String, usize, Voice, Seconds)> {
         let mut voices = Vec::new();
         for (name, topic) in &self.topics {
             for (rule, trust) in self.trust.rules.iter().enumerate() {
                 if let Some(max) = trust.silence_max {
-                    voices.push((name.clone(), rule, listen(topic.facts(rule), max), max));
+                    let accepted = memory.accepted_silence(name, rule);
+                    voices.push((name.clone(), rule, listen(topic.facts(rule), max, accepted), max));
                 }
             }
         }
@@ -286,7 +355,7 @@ impl SourceGate {
 }
 
 impl Doubt {
-    fn hides_a_partition(&self) -> bool {
+    pub(super) fn hides_a_partition(&self) -> bool {
         matches!(self, Doubt::NoTopic | Doubt::TopicGone { .. } | Doubt::PartitionUnheard { .. })
     }
 }
@@ -309,12 +378,12 @@ impl TopicGate {
         if let Some(partition) = unheard {
             doubts.push(Doubt::PartitionUnheard { topic: topic.clone(), partition });
         }
-        for (&partition, report) in &self.reports {
-            if let Some(since) = report.gap {
+        for (&partition, heard) in remembered.into_iter().flatten().filter(|(_, heard)| Some(heard.reading) == reading)
+        {
+            if let Some(since) = heard.gap {
                 doubts.push(Doubt::Gap { topic: topic.clone(), partition, since });
             }
-            let before = remembered.and_then(|heard| heard.get(&partition));
-            if before.is_some_and(|heard| heard.reading == report.reading && heard.first_read != report.first_read) {
+            if heard.lost.is_some() {
                 doubts.push(Doubt::CommitLost { topic: topic.clone(), partition });
             }
         }

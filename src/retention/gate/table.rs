@@ -1,9 +1,11 @@
 //! A shard's view of all sources.
 
+use super::acceptance::Acceptable;
 use super::doubt::Doubt;
 use super::memory::{Memory, SourceMemory};
 use super::source::SourceGate;
 use super::{Gate, KnownSince};
+use crate::retention::brake::Refusal;
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::policy::{FloorIndex, PolicyIndex, Rulebook, SourceIndex, Trust};
 use crate::retention::progress::{ConfigHash, Progress};
@@ -26,8 +28,10 @@ pub struct GateTable {
     heard: Option<Timestamp>,
     /// The same, under another one.
     heard_another: Option<Timestamp>,
-    /// For how long the latter counts as news of an instance that still runs.
-    differs_for: Seconds,
+    /// The same, of reports under this configuration that told nothing.
+    heard_nothing: Option<Timestamp>,
+    /// For how long these count as news of an instance that still runs.
+    news_for: Seconds,
 }
 
 /// An instance that hasn't reported so many times is taken to have gone.
@@ -69,7 +73,8 @@ impl GateTable {
             memory: Arc::new(memory),
             heard: None,
             heard_another: None,
-            differs_for: Seconds(rules.report_every().0 * REPORTS_UNTIL_GONE),
+            heard_nothing: None,
+            news_for: Seconds(rules.report_every().0 * REPORTS_UNTIL_GONE),
         }
     }
 
@@ -90,6 +95,9 @@ impl GateTable {
             return;
         }
         self.heard = self.heard.max(Some(append));
+        if progress.topics.is_empty() && self.sources.iter().any(|source| !source.trust().retired) {
+            self.heard_nothing = self.heard_nothing.max(Some(append));
+        }
         for place in 0..self.sources.len() {
             self.observe_source(place, progress, append);
         }
@@ -133,11 +141,34 @@ impl GateTable {
                 }
                 source.judge(&memory);
             }
+            if source.end_acceptances(&mut memory) {
+                source.judge(&memory);
+            }
             memory.known_since = memory.known_since.max(source.known_since_latest());
         }
-        if self.memory.sources.get(&key) != Some(&memory) {
-            Arc::make_mut(&mut self.memory).sources.insert(key, memory);
+        self.keep(key, memory);
+    }
+
+    fn keep(&mut self, source: String, memory: SourceMemory) {
+        if self.memory.sources.get(&source) != Some(&memory) {
+            Arc::make_mut(&mut self.memory).sources.insert(source, memory);
         }
+    }
+
+    /// A person answers for what is doubtful about a source at `now`, and for nothing that comes later.
+    ///
+    /// # Errors
+    /// When no such source is read, or there is nothing to answer for.
+    pub fn accept(&mut self, source: &str, doubt: Acceptable, now: Timestamp) -> Result<(), Refusal> {
+        let known = self.sources.iter_mut().find(|known| known.trust().key == source && !known.trust().retired);
+        let Some(known) = known else { return Err(Refusal::NoSource(source.to_owned())) };
+        let mut memory = self.memory.sources.get(source).cloned().unwrap_or_default();
+        if !known.accept(&mut memory, doubt, now) {
+            return Err(Refusal::NoDoubt { about: source.to_owned(), doubt });
+        }
+        Arc::make_mut(known).judge(&memory);
+        self.keep(source.to_owned(), memory);
+        Ok(())
     }
 
     /// What the shard must keep in its changelog. Compare with what was kept last by [`Arc::ptr_eq`]:
@@ -173,12 +204,32 @@ impl GateTable {
         }
         let mut doubts = source.doubts(now, self.lag_max);
         doubts.extend(self.heard_another.filter(|_| self.differs(now)).map(|at| Doubt::InstancesDiffer { at }));
+        if doubts.iter().any(|doubt| doubt.hides_a_partition() || matches!(doubt, Doubt::Behind { .. })) {
+            let news = self.heard_nothing.filter(|at| now < *at + self.news_for);
+            doubts.extend(news.map(|at| Doubt::NothingReported { at }));
+        }
         doubts
+    }
+
+    /// What a person can answer for at `now`; a silence that lasts and was accepted can be once more, up to
+    /// then.
+    pub fn to_accept(&self, source: SourceIndex, doubt: Acceptable, now: Timestamp) -> Vec<Doubt> {
+        let mut doubts = self.doubts(source, now);
+        doubts.retain(|held| held.acceptable() == Some(doubt));
+        if doubt == Acceptable::Silence {
+            doubts.extend(self.source(source).accepted_silences());
+        }
+        doubts
+    }
+
+    /// Whether every partition of the source has been reported on.
+    pub fn has_heard_all(&self, source: SourceIndex) -> bool {
+        !self.source(source).is_partial()
     }
 
     /// Some instance runs another configuration, as far as anyone can tell at `now`.
     fn differs(&self, now: Timestamp) -> bool {
-        self.heard_another.is_some_and(|at| now < at + self.differs_for)
+        self.heard_another.is_some_and(|at| now < at + self.news_for)
     }
 
     fn proven_by(&self, sources: &[SourceIndex], lateness: Seconds, now: Timestamp) -> Option<Timestamp> {

@@ -1,6 +1,8 @@
+use super::acceptance::AcceptedRejects;
 use super::memory::Memory;
-use super::{Doubt, Gate, GateTable, KnownSince};
+use super::{Acceptable, Doubt, Gate, GateTable, KnownSince};
 use crate::retention::activity::{KindIndex, KindTag};
+use crate::retention::brake::Refusal;
 use crate::retention::calendar::{CountedFrom, Period, Resolution, Seconds, Timestamp};
 use crate::retention::policy::*;
 use crate::retention::progress::*;
@@ -210,6 +212,21 @@ fn progress_counts_no_further_than_its_append_time() {
     assert_eq!(table.proven_up_to(POLICY, NOW), Some(NOW - Seconds(60 + LATENESS)));
 }
 
+/// An instance whose clock is off says only that it is there: that tells why others' reports are missed.
+#[test]
+fn an_empty_report_tells_why_the_gate_is_closed() {
+    let mut table = hear(&one_rule(), vec![events(2)], vec![healthy(0)]);
+    let empty = progress(vec![], vec![]);
+    table.observe(&empty, NOW);
+    assert_eq!(names(&table, NOW), ["partition_unheard", "nothing_reported"]);
+    table.observe(&progress(vec![events(2)], vec![healthy(1)]), NOW);
+    assert_eq!(names(&table, NOW), [""; 0]);
+    let stale = NOW + Seconds(LAG + 1);
+    assert_eq!(names(&table, stale), ["behind", "silent"]);
+    table.observe(&empty, stale);
+    assert_eq!(names(&table, stale), ["behind", "silent", "nothing_reported"]);
+}
+
 #[test]
 fn an_empty_report_changes_nothing() {
     let mut table = hear(&one_rule(), vec![events(1)], vec![healthy(0)]);
@@ -387,6 +404,188 @@ fn a_commit_that_was_lost_is_a_gap_until_the_source_is_read_again() {
     assert_eq!(names(&table, NOW), [""; 0]);
 }
 
+/// The gate as a restart finds it, told nothing yet.
+fn restored(table: &GateTable) -> GateTable {
+    GateTable::new(&one_rule(), HASH, Memory::clone(table.memory()))
+}
+
+fn accept(table: &mut GateTable, doubt: Acceptable, now: Timestamp) -> Result<(), Refusal> {
+    table.accept("web", doubt, now)
+}
+
+fn no_doubt(doubt: Acceptable) -> Result<(), Refusal> {
+    Err(Refusal::NoDoubt { about: "web".into(), doubt })
+}
+
+/// A rule that matched when `matches` tell, as of `now`.
+fn spoken(matches: &[i64], now: Timestamp) -> Progress {
+    let rules = vec![facts(matches, now.0)];
+    progress(vec![events(1)], vec![PartitionProgress { rules, complete_to: Some(now), ..healthy(0) }])
+}
+
+#[test]
+fn nobody_answers_for_what_is_not_in_doubt() {
+    let mut table = hear(&one_rule(), vec![events(1)], vec![healthy(0)]);
+    let before = table.memory().clone();
+    for doubt in Acceptable::ALL {
+        assert_eq!(accept(&mut table, doubt, NOW), no_doubt(doubt));
+        assert_eq!(table.accept("desk", doubt, NOW), Err(Refusal::NoSource("desk".into())));
+        assert_eq!(accept(&mut self::table(&one_rule()), doubt, NOW), no_doubt(doubt), "never heard");
+    }
+    assert!(std::sync::Arc::ptr_eq(&before, table.memory()));
+    let mut retired = trust("web", vec![rule(Some(SILENCE), false)]);
+    retired.retired = true;
+    let mut table = self::table(&rulebook(vec![retired]));
+    assert_eq!(accept(&mut table, Acceptable::Silence, NOW), Err(Refusal::NoSource("web".into())));
+}
+
+/// A person's word holds for as long as the silence lasts and as its doubt would, and reaches up to when it
+/// was given; the next silence is another one.
+#[test]
+fn an_accepted_silence_ends_with_it() {
+    let (fell_silent, accepted_at) = (NOW - Seconds(800), NOW);
+    let mut table = table(&one_rule());
+    table.observe(&spoken(&[1, fell_silent.0], NOW), NOW);
+    assert_eq!(names(&table, NOW), ["silent"]);
+    assert_eq!(accept(&mut table, Acceptable::Silence, accepted_at), Ok(()));
+    let bound = NOW - Seconds(LATENESS);
+    assert_eq!((names(&table, NOW), table.proven_up_to(POLICY, NOW)), (vec![], Some(bound)));
+
+    // It lasts, and nothing that was due after the word is proven by it.
+    let later = NOW + Seconds(9 * SILENCE);
+    table = restored(&table);
+    table.observe(&spoken(&[1, fell_silent.0], later), later);
+    assert_eq!((names(&table, later), table.proven_up_to(POLICY, later)), (vec![], Some(accepted_at)));
+    assert_eq!(accept(&mut table, Acceptable::Silence, later), Ok(()), "a person looks again");
+    assert_eq!(table.proven_up_to(POLICY, later), Some(later - Seconds(LATENESS)));
+
+    // It ends.
+    let spoke = later + Seconds(10);
+    table.observe(&spoken(&[1, fell_silent.0, spoke.0], spoke), spoke);
+    assert_eq!(names(&table, spoke), [""; 0]);
+    table = restored(&table);
+
+    // Another one is in doubt, while it lasts and afterwards.
+    let silent = spoke + Seconds(SILENCE + 1);
+    table.observe(&spoken(&[1, fell_silent.0, spoke.0], silent), silent);
+    assert_eq!(names(&table, silent), ["silent"]);
+    table.observe(&spoken(&[1, fell_silent.0, spoke.0, silent.0], silent), silent);
+    assert_eq!(names(&table, silent), ["was_silent"]);
+    let joined = Silence { from: fell_silent, to: silent };
+    let mut report = spoken(&[1, silent.0], silent);
+    report.partitions[0].rules[0].silences = vec![joined];
+    table.observe(&report, silent);
+    assert_eq!(names(&table, silent), ["was_silent"], "reported as one with the accepted one");
+    assert_eq!(accept(&mut table, Acceptable::Silence, silent), Ok(()));
+    assert_eq!(names(&table, silent), [""; 0]);
+    table.observe(&spoken(&[silent.0], silent), silent);
+    assert_eq!(table.memory().sources["web"].silences, Default::default(), "nothing is left of what is over");
+}
+
+#[test]
+fn a_silence_that_was_not_too_long_yet_is_not_accepted_with_another() {
+    let rules = rulebook(vec![trust("web", vec![rule(Some(SILENCE), true), rule(Some(SILENCE), true)])]);
+    let mut report = healthy(0);
+    report.rules = vec![spoke(1, NOW.0 - 800), spoke(1, NOW.0 - SILENCE)];
+    let mut table = hear(&rules, vec![events(1)], vec![report]);
+    assert_eq!(names(&table, NOW), ["silent"]);
+    assert_eq!(accept(&mut table, Acceptable::Silence, NOW), Ok(()));
+    assert_eq!(names(&table, NOW), [""; 0]);
+    assert_eq!(names(&table, NOW + Seconds(1)), ["silent"]);
+}
+
+/// A restart has heard nothing yet; a reading that begins anew has another meaning.
+#[test]
+fn an_acceptance_outlives_a_restart_and_no_reading() {
+    let report = || spoken(&[1, NOW.0 - 800], NOW);
+    let mut table = table(&one_rule());
+    table.observe(&report(), NOW);
+    table = restored(&table);
+    assert_eq!(accept(&mut table, Acceptable::Silence, NOW), Ok(()));
+    table.observe(&report(), NOW);
+    assert_eq!(names(&table, NOW), [""; 0]);
+    let mut reread = report();
+    reread.partitions[0].reading += 1;
+    table.observe(&reread, NOW);
+    assert_eq!(names(&table, NOW), ["silent"]);
+}
+
+#[test]
+fn a_rule_that_never_matched_is_accepted_until_it_does() {
+    let mut table = table(&one_rule());
+    table.observe(&spoken(&[], NOW), NOW);
+    assert_eq!(accept(&mut table, Acceptable::Silence, NOW), Ok(()));
+    assert_eq!((names(&table, NOW), table.proven_up_to(POLICY, NOW)), (vec![], Some(NOW - Seconds(LATENESS))));
+    let first = NOW + Seconds(5);
+    table.observe(&spoken(&[first.0], first), first);
+    assert_eq!(names(&table, first), [""; 0]);
+    let silent = first + Seconds(SILENCE + 1);
+    table.observe(&spoken(&[first.0], silent), silent);
+    assert_eq!(names(&table, silent), ["silent"]);
+}
+
+#[test]
+fn accepted_rejects_are_those_up_to_the_next_report() {
+    let report = |last_hour, total| {
+        let rejected = PartitionProgress { rejects_last_hour: last_hour, rejects_total: total, ..healthy(0) };
+        progress(vec![events(1)], vec![rejected])
+    };
+    let mut table = table(&one_rule());
+    table.observe(&report(90, 90), NOW);
+    assert_eq!(names(&table, NOW), ["rejects"]);
+    table = restored(&table);
+    assert_eq!(accept(&mut table, Acceptable::Rejects, NOW), Ok(()));
+    for (last_hour, total, expected) in [
+        (95, 95, vec![]),
+        (100, 105, vec![]),
+        // The eleventh for which nobody answers.
+        (101, 106, vec!["rejects"]),
+        (0, 106, vec!["rejects"]),
+    ] {
+        table.observe(&report(last_hour, total), NOW);
+        assert_eq!(names(&table, NOW), expected, "{last_hour} of {total}");
+        table = restored(&table);
+        table.observe(&report(last_hour, total), NOW);
+        assert_eq!(names(&table, NOW), expected, "restored: {last_hour} of {total}");
+    }
+    assert_eq!(accept(&mut table, Acceptable::Rejects, NOW), Ok(()));
+    table.observe(&report(9, 106), NOW);
+    // The first ones have passed out of the last hour: later ones count by themselves.
+    table.observe(&report(9, 115), NOW);
+    table.observe(&report(12, 118), NOW);
+    assert_eq!(names(&table, NOW), ["rejects"]);
+    let kept = table.memory().sources["web"].partitions["events"][&0].rejects;
+    assert_eq!(kept, AcceptedRejects::Nothing, "nothing is left of what is over");
+}
+
+#[test]
+fn an_accepted_gap_is_one_and_a_further_one_is_another() {
+    let report = |gap: Option<i64>, first_read: i64| {
+        let gap = gap.map(Timestamp);
+        progress(vec![events(1)], vec![PartitionProgress { gap, first_read: Timestamp(first_read), ..healthy(0) }])
+    };
+    let mut table = table(&one_rule());
+    let steps = [
+        (report(Some(70), 50), vec!["gap"]),
+        (report(Some(80), 50), vec!["gap"]),
+        (report(None, 90), vec!["commit_lost"]),
+        (report(Some(95), 90), vec!["gap"]),
+        (report(Some(95), 97), vec!["commit_lost"]),
+    ];
+    for (report, doubts) in steps {
+        table.observe(&report, NOW);
+        assert_eq!(names(&table, NOW), doubts);
+        table = restored(&table);
+        assert_eq!(accept(&mut table, Acceptable::Gap, NOW), Ok(()), "the changelog knows of it");
+        assert_eq!(accept(&mut table, Acceptable::Gap, NOW), no_doubt(Acceptable::Gap));
+        for _ in 0..2 {
+            table.observe(&report, NOW);
+            assert_eq!(names(&table, NOW), [""; 0]);
+            table = restored(&table);
+        }
+    }
+}
+
 #[test]
 fn a_topic_or_partition_that_was_once_read_is_missed() {
     let other = TopicPartitions { topic: "other".into(), ..events(1) };
@@ -523,6 +722,53 @@ proptest! {
         let expected = newest.filter(|_| !in_doubt).map(|newest| Timestamp(newest.min(now.0 - LATENESS)));
         prop_assert_eq!(table.proven_up_to(POLICY, now), expected);
         prop_assert_eq!(table.is_open(SOURCE, now), table.doubts(SOURCE, now).is_empty());
+    }
+
+    /// One person's word at any moment, in whatever history: what is proven afterwards rests on nothing but the
+    /// word that was too long silent when it was given, and on what was said since.
+    #[test]
+    fn an_acceptance_covers_nothing_that_comes_later(
+        partitions in matches_of_partitions(), accepted in 0..=5000i64, later in 0..3000i64, restarts: bool
+    ) {
+        let mut all: Vec<i64> = partitions.concat();
+        all.sort_unstable();
+        let at = Timestamp(95_000 + accepted);
+        let now = at + Seconds(later);
+        let until = |now: Timestamp| {
+            let heard = |matches: &Vec<i64>| matches.iter().copied().filter(|at| *at <= now.0).collect::<Vec<_>>();
+            let report = |(matches, partition)| PartitionProgress {
+                rules: vec![facts(&heard(matches), now.0)],
+                complete_to: Some(now),
+                ..healthy(partition)
+            };
+            progress(vec![events(partitions.len() as u32)], partitions.iter().zip(0..).map(report).collect())
+        };
+        let mut table = table(&one_rule());
+        table.observe(&until(at), at);
+        if restarts {
+            table = restored(&table);
+        }
+        let was_accepted = table.accept("web", Acceptable::Silence, at).is_ok();
+        let mut moments: Vec<Timestamp> = all.iter().map(|match_at| Timestamp(*match_at)).collect();
+        moments.retain(|moment| *moment > at && *moment < now);
+        moments.push(now);
+        for moment in moments {
+            table.observe(&until(moment), moment);
+        }
+        let heard: Vec<i64> = all.iter().copied().filter(|match_at| *match_at <= now.0).collect();
+        let is_meant = |from: i64| was_accepted && from + SILENCE < at.0;
+        let newest = heard.last().copied();
+        let is_silent = newest.is_none_or(|newest| now.0 - newest > SILENCE && !is_meant(newest))
+            && !(newest.is_none() && was_accepted);
+        let was_silent = heard.windows(2).any(|pair| {
+            let length = pair[1] - pair[0];
+            length > SILENCE && now.0 < pair[1] + length && !is_meant(pair[0])
+        });
+        prop_assert_eq!(table.is_open(SOURCE, now), !is_silent && !was_silent);
+        if let Some(proven) = table.proven_up_to(POLICY, now) {
+            let word = newest.is_none_or(is_meant).then_some(at.0);
+            prop_assert!(Some(proven.0) <= newest.max(word));
+        }
     }
 
     /// Whatever is heard in whatever order, a proven deadline satisfies the definition.

@@ -136,7 +136,9 @@ impl Shard {
     }
 
     fn obey(&mut self, instruction: &Instruction, append: Timestamp) -> Result<(), Refusal> {
-        let outcome = self.brakes.obey(instruction, self.now.unwrap_or(append));
+        let now = self.now.unwrap_or(append);
+        let gate = &mut self.gate;
+        let outcome = self.brakes.obey(instruction, now, |source, doubt| gate.accept(source, doubt, now));
         if outcome.is_ok() {
             self.begin_passes();
         }

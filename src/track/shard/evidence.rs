@@ -85,6 +85,9 @@ impl Shard {
                 per_day: *per_day,
             },
             Order::Stop { policy } => audit::Order::Stop { policy: policy.clone() },
+            Order::Accept { source, doubt } => {
+                audit::Order::Accept { source: source.clone(), doubt: doubt.name().to_owned() }
+            }
         };
         let entry = Entry::Instruction(audit::Instruction {
             id: instruction.id,
