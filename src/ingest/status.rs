@@ -31,9 +31,16 @@ impl IngestStatus {
         seconds() - self.beat.load(Ordering::Relaxed)
     }
 
-    /// Adds what has happened since `told`, by source, and brings it up to date.
+    /// Adds what has happened since `told`, by source and last what was read of acknowledgements, and brings
+    /// it up to date.
     pub fn tell(&self, instance: &Instance, config: &Config, told: &mut Vec<Counts>) {
-        told.resize(config.sources.len(), Counts::default());
+        told.resize(config.sources.len() + 1, Counts::default());
+        let (before, now) = (&mut told[config.sources.len()], instance.acknowledgement_counts());
+        for (reason, count) in &now.rejected {
+            let counter = self.metrics.acknowledgements_rejected.with_label_values(&[reason.name()]);
+            add(&counter, before.rejected.get(reason).copied().unwrap_or(0), *count);
+        }
+        before.clone_from(now);
         for (place, source) in config.sources.iter().enumerate() {
             let now = instance.counts(place);
             self.tell_source(&source.key, &told[place], now);
@@ -57,9 +64,6 @@ impl IngestStatus {
         }
         add(&self.metrics.signals_produced, before.forwarded, now.forwarded);
         add(&self.metrics.signals_coalesced, before.coalesced, now.coalesced);
-        if let Some(newest) = now.newest_match {
-            self.metrics.last_activity.with_label_values(&[source]).set(newest.0);
-        }
     }
 }
 

@@ -29,6 +29,20 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// All that [`Doubt::name`] can say.
+    pub const NAMES: [&str; 10] = [
+        "no_topic",
+        "topic_gone",
+        "partition_unheard",
+        "behind",
+        "silent",
+        "was_silent",
+        "rejects",
+        "gap",
+        "commit_lost",
+        "instances_differ",
+    ];
+
     /// Its kind, as metrics name it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -76,5 +90,28 @@ impl fmt::Display for Doubt {
                 write!(f, "an instance with another configuration was there at {}", at.to_utc_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_name() {
+        let (topic, partition, rule, at) = (String::new(), 0, 0, Timestamp(0));
+        let all = [
+            Doubt::NoTopic,
+            Doubt::TopicGone { topic: topic.clone() },
+            Doubt::PartitionUnheard { topic: topic.clone(), partition },
+            Doubt::Behind { complete_to: None },
+            Doubt::Silent { topic: topic.clone(), rule, since: None },
+            Doubt::WasSilent { topic: topic.clone(), rule, until: at },
+            Doubt::Rejects,
+            Doubt::Gap { topic: topic.clone(), partition, since: at },
+            Doubt::CommitLost { topic, partition },
+            Doubt::InstancesDiffer { at },
+        ];
+        assert_eq!(all.each_ref().map(Doubt::name), Doubt::NAMES);
     }
 }

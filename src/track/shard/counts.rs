@@ -1,11 +1,13 @@
 //! Counts over a shard's customers, kept as they change, so that nobody has to go through them all.
 
 use crate::retention::activity::LastSeen;
+use crate::retention::calendar::Timestamp;
 use crate::retention::claims::Claims;
 use crate::retention::command::Cause;
 use crate::retention::customer::{Record, Reply, Sent};
 use crate::retention::decide::applies;
 use crate::retention::policy::{Policy, Rulebook};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -19,6 +21,9 @@ pub struct Counts {
     pub policies: Vec<PolicyCounts>,
     /// In the order of the rulebook's targets: commands and recalls that wait for an answer.
     pub unacknowledged: Vec<u64>,
+    /// Commands of requests that wait for an answer, by the minute of the request: so the map is no larger
+    /// than there are minutes, and at day resolution days, with such a request.
+    pub unanswered_requests: BTreeMap<Timestamp, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,9 +94,17 @@ impl Counts {
         let sent = record.courses.iter().flat_map(|course| &course.sent);
         let unanswered = sent.filter(|sent| sent.expires.is_some() && is_unanswered(sent.reply));
         let recalled = record.recalls.iter().map(|recalled| &recalled.command);
-        for sent in unanswered.chain(recalled) {
+        for sent in unanswered.clone().chain(recalled) {
             if let Some(target) = rules.target_by_key(&sent.target) {
                 change(&mut self.unacknowledged[usize::from(target.0)]);
+            }
+        }
+        for request in unanswered.filter_map(Sent::request) {
+            let minute = Timestamp(request.at.0 - request.at.0.rem_euclid(60));
+            let count = self.unanswered_requests.entry(minute).or_default();
+            change(count);
+            if *count == 0 {
+                self.unanswered_requests.remove(&minute);
             }
         }
     }
