@@ -36,10 +36,7 @@ impl IngestStatus {
     pub fn tell(&self, instance: &Instance, config: &Config, told: &mut Vec<Counts>) {
         told.resize(config.sources.len() + 1, Counts::default());
         let (before, now) = (&mut told[config.sources.len()], instance.acknowledgement_counts());
-        for (reason, count) in &now.rejected {
-            let counter = self.metrics.acknowledgements_rejected.with_label_values(&[reason.name()]);
-            add(&counter, before.rejected.get(reason).copied().unwrap_or(0), *count);
-        }
+        add(&self.metrics.acknowledgements_rejected, rejected(before), rejected(now));
         before.clone_from(now);
         for (place, source) in config.sources.iter().enumerate() {
             let now = instance.counts(place);
@@ -50,7 +47,6 @@ impl IngestStatus {
 
     fn tell_source(&self, source: &str, before: &Counts, now: &Counts) {
         let records = |outcome: &str| self.metrics.records.with_label_values(&[source, outcome]);
-        let rejected = |counts: &Counts| counts.rejected.values().sum::<u64>();
         add(&records("signals"), before.signals, now.signals);
         add(&records("ignored"), before.ignored, now.ignored);
         add(&records("skipped"), before.skipped, now.skipped);
@@ -65,6 +61,10 @@ impl IngestStatus {
         add(&self.metrics.signals_produced, before.forwarded, now.forwarded);
         add(&self.metrics.signals_coalesced, before.coalesced, now.coalesced);
     }
+}
+
+fn rejected(counts: &Counts) -> u64 {
+    counts.rejected.values().sum()
 }
 
 fn add(counter: &IntCounter, before: u64, now: u64) {

@@ -35,8 +35,8 @@ pub struct Metrics {
     /// Acknowledgements of commands that never were, by target; they unmask a target that reads what was
     /// not committed.
     pub acknowledgements_unknown: IntCounterVec,
-    /// Records of the acknowledgements' topic that were none: reason.
-    pub acknowledgements_rejected: IntCounterVec,
+    /// Records of the acknowledgements' topic that were none.
+    pub acknowledgements_rejected: IntCounter,
     /// From a transaction's first record to the brokers' word that it is committed.
     pub transaction_seconds: Histogram,
     /// Records of the changelog read to restore shards.
@@ -63,6 +63,8 @@ pub struct Metrics {
     pub last_activity: IntGaugeVec,
     /// Commands without an answer: target.
     pub unacknowledged: IntGaugeVec,
+    /// Of them those whose lease has run out, or that the target failed: target.
+    pub overdue: IntGaugeVec,
     /// Customers that a policy covers: policy, stage (the last one sent, or none).
     pub customers: IntGaugeVec,
     /// Customers with no activity that any policy counts.
@@ -88,6 +90,9 @@ pub struct Metrics {
     /// Bytes that the shards' tables hold.
     pub table_bytes: IntGaugeVec,
 }
+
+/// Stands for a target that an acknowledgement names and the configuration doesn't.
+pub const UNKNOWN_TARGET: &str = "(unknown)";
 
 /// A metric that may be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,10 +195,9 @@ impl Metrics {
                 "Acknowledgements of commands that never were",
                 &["target"],
             ),
-            acknowledgements_rejected: all.counters(
+            acknowledgements_rejected: all.counter(
                 "lapsed_acknowledgements_rejected_total",
                 "Records of the acknowledgements' topic that were none",
-                &["reason"],
             ),
             transaction_seconds: all.seconds(
                 "lapsed_transaction_seconds",
@@ -232,6 +236,11 @@ impl Metrics {
                 &["source"],
             ),
             unacknowledged: all.gauges("lapsed_commands_unacknowledged", "Commands without an answer", &["target"]),
+            overdue: all.gauges(
+                "lapsed_commands_overdue",
+                "Commands without an answer whose lease has run out, or that failed",
+                &["target"],
+            ),
             customers: all.gauges("lapsed_customers", "Customers covered, by the last stage sent", &["policy", "stage"]),
             without_starting_point: all.gauges(
                 "lapsed_customers_without_starting_point",
@@ -274,7 +283,7 @@ impl Metrics {
         let due = [&self.due_unsent, &self.oldest_due_age, &self.oldest_open_request, &self.requests_withheld];
         let brakes = [&self.brake_engaged, &self.waiting_for_release, &self.unacknowledged];
         let customers = [&self.customers, &self.without_starting_point, &self.uncovered, &self.overflowed];
-        let rest = [&self.forgotten, &self.shard_lag, &self.table_bytes];
+        let rest = [&self.overdue, &self.forgotten, &self.shard_lag, &self.table_bytes];
         gates.into_iter().chain(due).chain(brakes).chain(customers).chain(rest)
     }
 

@@ -7,7 +7,7 @@ use crate::retention::customer::AckResult;
 use crate::retention::decide::Answered;
 use crate::retention::gate::{Doubt, GateTable};
 use crate::retention::policy::{Policy, SourceIndex};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, UNKNOWN_TARGET};
 use crate::wire::signal::Signal;
 use prometheus::IntGaugeVec;
 use std::collections::BTreeMap;
@@ -185,7 +185,7 @@ impl TrackStatus {
         let Some(Ok(Signal::Acknowledgement(ack))) = signal.map(Signal::decode) else { return };
         // The target's name comes from outside: it is no label unless the configuration has it.
         let known = config.rules.target_by_key(&ack.target).is_some();
-        let target = if known { ack.target.as_str() } else { "(unknown)" };
+        let target = if known { ack.target.as_str() } else { UNKNOWN_TARGET };
         let result = match ack.result {
             AckResult::Done => "done",
             AckResult::Retained { .. } => "retained",
@@ -255,6 +255,9 @@ impl Observed {
         }
         for (target, waiting) in rules.targets.iter().zip(&stats.unacknowledged) {
             metrics.unacknowledged.with_label_values(&[&target.key]).add(count(*waiting));
+        }
+        for (target, overdue) in rules.targets.iter().zip(&stats.overdue) {
+            metrics.overdue.with_label_values(&[&target.key]).add(count(*overdue));
         }
         for (index, source) in self.sources() {
             self.add_source_to(metrics, index, source, now);

@@ -21,6 +21,8 @@ pub struct Counts {
     pub policies: Vec<PolicyCounts>,
     /// In the order of the rulebook's targets: commands and recalls that wait for an answer.
     pub unacknowledged: Vec<u64>,
+    /// The same: of them those whose lease has run out once or more, or that the target failed.
+    pub overdue: Vec<u64>,
     /// Commands of requests that wait for an answer, by the minute of the request: so the map is no larger
     /// than there are minutes, and at day resolution days, with such a request.
     pub unanswered_requests: BTreeMap<Timestamp, u64>,
@@ -38,8 +40,8 @@ impl Counts {
     pub fn new(rules: &Rulebook) -> Counts {
         let policies =
             rules.policies.iter().map(|policy| PolicyCounts { started: 0, sent: vec![0; policy.stages.len()] });
-        let (policies, unacknowledged) = (policies.collect(), vec![0; rules.targets.len()]);
-        Counts { policies, unacknowledged, ..Counts::default() }
+        let none = vec![0; rules.targets.len()];
+        Counts { policies: policies.collect(), unacknowledged: none.clone(), overdue: none, ..Counts::default() }
     }
 
     /// Counts a customer.
@@ -93,10 +95,14 @@ impl Counts {
         }
         let sent = record.courses.iter().flat_map(|course| &course.sent);
         let unanswered = sent.filter(|sent| sent.expires.is_some() && is_unanswered(sent.reply));
-        let recalled = record.recalls.iter().map(|recalled| &recalled.command);
-        for sent in unanswered.clone().chain(recalled) {
+        let is_overdue = |sent: &Sent| sent.attempt > 1 || matches!(sent.reply, Reply::Failed { .. });
+        let recalled = record.recalls.iter().map(|recalled| (&recalled.command, recalled.attempt > 1));
+        for (sent, is_overdue) in unanswered.clone().map(|sent| (sent, is_overdue(sent))).chain(recalled) {
             if let Some(target) = rules.target_by_key(&sent.target) {
                 change(&mut self.unacknowledged[usize::from(target.0)]);
+                if is_overdue {
+                    change(&mut self.overdue[usize::from(target.0)]);
+                }
             }
         }
         for request in unanswered.filter_map(Sent::request) {
