@@ -241,7 +241,11 @@ impl Metrics {
                 "Commands without an answer whose lease has run out, or that failed",
                 &["target"],
             ),
-            customers: all.gauges("lapsed_customers", "Customers covered, by the last stage sent", &["policy", "stage"]),
+            customers: all.gauges(
+                "lapsed_customers",
+                "Customers covered, by the last stage sent",
+                &["policy", "stage"],
+            ),
             without_starting_point: all.gauges(
                 "lapsed_customers_without_starting_point",
                 "Customers with no activity that any policy counts",
@@ -258,18 +262,18 @@ impl Metrics {
                 &[],
             ),
             forgotten: all.gauges("lapsed_customers_forgotten", "Customers of whom a keyed hash is left", &[]),
-            signals_suppressed: all.counter("lapsed_signals_suppressed_total", "Late signals about forgotten customers"),
+            signals_suppressed: all
+                .counter("lapsed_signals_suppressed_total", "Late signals about forgotten customers"),
             policy_review: all.gauges(
                 "lapsed_policy_review_timestamp_seconds",
                 "When a policy is to be looked at again",
                 &["policy"],
             ),
-            reload_successful: all.add(IntGauge::new(
-                "lapsed_config_last_reload_successful",
-                "Whether the file is the one in force",
-            )),
+            reload_successful: all
+                .add(IntGauge::new("lapsed_config_last_reload_successful", "Whether the file is the one in force")),
             shards: all.gauges("lapsed_shards", "Shards this instance owns", &["state"]),
-            restore_ratio: all.add(Gauge::new("lapsed_restore_ratio", "Share of the changelog read, while shards are restored")),
+            restore_ratio: all
+                .add(Gauge::new("lapsed_restore_ratio", "Share of the changelog read, while shards are restored")),
             shard_lag: all.gauges("lapsed_shard_lag_seconds", "How far the last shard's clock lies behind", &[]),
             table_bytes: all.gauges("lapsed_table_bytes", "Bytes held by the shards' tables", &[]),
             registry: all.registry,
@@ -347,8 +351,9 @@ mod tests {
     /// Everything that can be a label is a word of the configuration or of a fixed set.
     #[test]
     fn no_label_is_unbounded() {
-        let bounded =
-            ["cause", "command", "doubt", "outcome", "policy", "reason", "result", "source", "stage", "state", "target"];
+        let bounded = [
+            "cause", "command", "doubt", "outcome", "policy", "reason", "result", "source", "stage", "state", "target",
+        ];
         for metric in Metrics::new().described().iter().filter(|metric| metric.name != "lapsed_build_info") {
             let fine = metric.labels.iter().all(|label| bounded.contains(&label.as_str()));
             assert!(fine, "{metric:?}");

@@ -132,7 +132,8 @@ impl TrackStatus {
             stats: shard.stats(),
             clock: stood.unwrap_or(Clock { shows: shard.now(), since: Instant::now() }),
             gate: shard.gate().clone(),
-            is_settled: (is_through && shard.now().is_some()) || before.as_ref().is_some_and(|before| before.is_settled),
+            is_settled: (is_through && shard.now().is_some())
+                || before.as_ref().is_some_and(|before| before.is_settled),
         };
         after.tell_changes(partition, before.as_ref());
         observed.insert(partition, after);

@@ -14,7 +14,8 @@ const RUNBOOKS: &str = "docs/runbooks/README.md";
 /// The metrics that an expression names, without what Prometheus adds to a histogram's.
 pub fn metrics_in(expression: &str) -> BTreeSet<String> {
     let word = regex::Regex::new(r"\b(lapsed|process)_[a-z0-9_]+").unwrap();
-    let histograms: Vec<String> = served().filter(|metric| metric.kind == "histogram").map(|metric| metric.name).collect();
+    let histograms: Vec<String> =
+        served().filter(|metric| metric.kind == "histogram").map(|metric| metric.name).collect();
     let plain = |name: &str| {
         let stem = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
         stem.filter(|stem| histograms.iter().any(|histogram| histogram == stem)).unwrap_or(name).to_owned()
@@ -60,8 +61,12 @@ fn alerts_fire_when_they_should_and_not_before() {
 #[test]
 fn each_alert_has_a_runbook_and_a_test_that_sees_it_fire_and_not_fire() {
     let tests = yaml(&file(TESTS));
-    let cases: Vec<&Value> =
-        tests[0]["tests"].as_array().unwrap().iter().flat_map(|test| test["alert_rule_test"].as_array().unwrap()).collect();
+    let cases: Vec<&Value> = tests[0]["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|test| test["alert_rule_test"].as_array().unwrap())
+        .collect();
     let runbooks = file(RUNBOOKS);
     let alerts = alerts();
     for alert in &alerts {
@@ -72,7 +77,8 @@ fn each_alert_has_a_runbook_and_a_test_that_sees_it_fire_and_not_fire() {
         assert!(of_it().any(|case| !fires(&case)), "no test sees {name} keep still");
         let url = alert["annotations"]["runbook_url"].as_str().unwrap();
         assert_eq!(url, format!("{RUNBOOKS}#{}", name.to_lowercase()));
-        let section = runbooks.split(&format!("\n## {name}\n")).nth(1).unwrap_or_else(|| panic!("no runbook for {name}"));
+        let section =
+            runbooks.split(&format!("\n## {name}\n")).nth(1).unwrap_or_else(|| panic!("no runbook for {name}"));
         let section = section.split("\n## ").next().unwrap();
         let severity = alert["labels"]["severity"].as_str().unwrap();
         let severity = format!("*{}{}.*", severity[..1].to_uppercase(), &severity[1..]);

@@ -31,13 +31,8 @@ fn least() -> Value {
 fn chart(command: &str, more: &[&str], values: &Value) -> Result<String, String> {
     let mut given = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut given, values.to_string().as_bytes()).unwrap();
-    let output = Command::new(tool("chart"))
-        .arg(command)
-        .arg(path(CHART))
-        .args(more)
-        .arg(given.path())
-        .output()
-        .unwrap();
+    let output =
+        Command::new(tool("chart")).arg(command).arg(path(CHART)).args(more).arg(given.path()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
@@ -62,7 +57,9 @@ fn make_strict(schema: &mut Value) {
             if let Some(Value::String(pattern)) = map.get_mut("pattern") {
                 *pattern = pattern.replace("(?i)", "");
             }
-            let is_open = ["additionalProperties", "x-kubernetes-preserve-unknown-fields"].iter().any(|key| map.contains_key(*key));
+            let is_open = ["additionalProperties", "x-kubernetes-preserve-unknown-fields"]
+                .iter()
+                .any(|key| map.contains_key(*key));
             if map.get("type").is_some_and(|kind| kind == "object") && map.contains_key("properties") && !is_open {
                 map.insert("additionalProperties".to_owned(), json!(false));
             }
@@ -89,7 +86,8 @@ fn schemas() -> BTreeMap<(String, String), Value> {
         }
     }
     let strimzi = ["kafkatopic", "kafkauser"].map(|kind| file(&format!("tests/schemas/strimzi-{kind}.yaml")));
-    let operator = ["podmonitors", "prometheusrules"].map(|kind| read_tool(&format!("schemas/monitoring.coreos.com_{kind}.yaml")));
+    let operator =
+        ["podmonitors", "prometheusrules"].map(|kind| read_tool(&format!("schemas/monitoring.coreos.com_{kind}.yaml")));
     for text in strimzi.iter().chain(&operator) {
         let definition = &yaml(text)[0]["spec"];
         for version in definition["versions"].as_array().unwrap() {
@@ -206,7 +204,10 @@ fn pods_keep_their_names_and_see_changes() {
         }
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         let security = &container["securityContext"];
-        assert_eq!((&security["readOnlyRootFilesystem"], &security["allowPrivilegeEscalation"]), (&json!(true), &json!(false)));
+        assert_eq!(
+            (&security["readOnlyRootFilesystem"], &security["allowPrivilegeEscalation"]),
+            (&json!(true), &json!(false))
+        );
         assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
         assert_eq!(pod["automountServiceAccountToken"], false);
         let probe = |name: &str| container[name]["httpGet"]["path"].clone();
@@ -216,7 +217,9 @@ fn pods_keep_their_names_and_see_changes() {
         assert_eq!(pods["metadata"]["name"], set["spec"]["serviceName"]);
         let labels = set["spec"]["template"]["metadata"]["labels"].as_object().unwrap();
         for selector in manifests.iter().filter_map(|manifest| match manifest["kind"].as_str().unwrap() {
-            "StatefulSet" | "PodDisruptionBudget" | "PodMonitor" => manifest["spec"]["selector"]["matchLabels"].as_object(),
+            "StatefulSet" | "PodDisruptionBudget" | "PodMonitor" => {
+                manifest["spec"]["selector"]["matchLabels"].as_object()
+            }
             "NetworkPolicy" => manifest["spec"]["podSelector"]["matchLabels"].as_object(),
             "Service" => manifest["spec"]["selector"].as_object(),
             _ => None,

@@ -5,6 +5,8 @@
 
 mod alerts;
 mod chart;
+mod dashboard;
+mod images;
 mod metrics;
 
 use std::path::{Path, PathBuf};
