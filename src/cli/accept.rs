@@ -24,7 +24,7 @@ use uuid::Uuid;
     lapsed accept -c lapsed.yaml orders --rejects --reason \"test orders without a customer\"
     lapsed accept -c lapsed.yaml desk   --gap     --reason \"only newsletters expired, checked with CRM\"
 
-Look first at why the gate is closed: lapsed_gate_doubts, and the service's log. You say that nothing is missing
+Look first at why the gate is closed: lapsed_gate_doubt, and the service's log. You say that nothing is missing
 which would have shown a customer to be active, up to now. The service must be running: what it reports is
 what you answer for.
 
@@ -67,7 +67,7 @@ pub fn accept(args: AcceptArgs) -> anyhow::Result<ExitCode> {
     let source = source(&config, key)?;
     let clients = clients(&config);
     let accepted = held(&clients, &config, source, doubt)?;
-    let id = Uuid::new_v4();
+    let id = Uuid::now_v7();
     let order = Order::Accept { source: key.to_owned(), doubt };
     let orders = (0..config.topics.partitions).map(|partition| (partition, order.clone()));
     send(&clients, &config, &args.who, id, orders.collect())?;

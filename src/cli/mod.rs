@@ -15,7 +15,7 @@ mod schema;
 mod shards;
 mod simulate;
 mod statement;
-mod topics;
+pub mod topics;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

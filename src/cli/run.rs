@@ -8,7 +8,7 @@ use crate::ingest::worker::IngestWorker;
 use crate::kafka::clients::Clients;
 use crate::kafka::topics::{Owner, look};
 use crate::telemetry::logs::{self, LogFormat};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, UNKNOWN_TARGET};
 use crate::track::status::{ShardState, TrackStatus};
 use crate::track::worker::{Names, TrackWorker};
 use anyhow::{Context, bail};
@@ -88,7 +88,7 @@ impl Service {
     fn start(args: &RunArgs, clients: &Clients, config: Arc<Config>) -> anyhow::Result<Service> {
         let metrics = Arc::new(Metrics::new());
         metrics.reload_successful.set(1);
-        show_reviews(&metrics, &config);
+        prepare(&metrics, &config);
         let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         for signal in [SIGTERM, SIGINT] {
             // A second signal ends the process at once.
@@ -182,7 +182,7 @@ impl Service {
         }
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.metrics.reload_successful.set(1);
-        show_reviews(&self.metrics, &new);
+        prepare(&self.metrics, &new);
         self.config = Arc::new(new);
         for next in &self.next {
             *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.config.clone());
@@ -215,7 +215,19 @@ fn serve(config: &Config, metrics: &Arc<Metrics>, health: Instance, ended: Sende
     })
 }
 
-fn show_reviews(metrics: &Metrics, config: &Config) {
+/// Counters that begin at 0 show their first step, too; and policies show when they are to be looked at again.
+fn prepare(metrics: &Metrics, config: &Config) {
+    for target in config.rules.targets.iter().map(|target| target.key.as_str()).chain([UNKNOWN_TARGET]) {
+        metrics.acknowledgements_unknown.with_label_values(&[target]);
+    }
+    for source in &config.rules.sources {
+        for outcome in ["signals", "ignored", "skipped", "rejected"] {
+            metrics.records.with_label_values(&[source.key.as_str(), outcome]);
+        }
+    }
+    for outcome in ["committed", "aborted", "unknown"] {
+        metrics.transactions.with_label_values(&[outcome]);
+    }
     metrics.policy_review.reset();
     for (policy, text) in config.rules.policies.iter().zip(&config.texts) {
         let at = text.review_by.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();

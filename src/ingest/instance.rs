@@ -59,8 +59,6 @@ pub struct Counts {
     /// Signals that were forwarded; of those that were not, an equal or later one had been.
     pub forwarded: u64,
     pub coalesced: u64,
-    /// The newest match of any rule, by the record's own timestamp.
-    pub newest_match: Option<Timestamp>,
 }
 
 pub struct Instance {
@@ -217,7 +215,6 @@ impl Instance {
         }
         for &rule in &self.extracted.matched {
             facts.matched(plan, usize::from(rule), at, now);
-            counts.newest_match = counts.newest_match.max(Some(at));
         }
     }
 

@@ -31,9 +31,13 @@ impl IngestStatus {
         seconds() - self.beat.load(Ordering::Relaxed)
     }
 
-    /// Adds what has happened since `told`, by source, and brings it up to date.
+    /// Adds what has happened since `told`, by source and last what was read of acknowledgements, and brings
+    /// it up to date.
     pub fn tell(&self, instance: &Instance, config: &Config, told: &mut Vec<Counts>) {
-        told.resize(config.sources.len(), Counts::default());
+        told.resize(config.sources.len() + 1, Counts::default());
+        let (before, now) = (&mut told[config.sources.len()], instance.acknowledgement_counts());
+        add(&self.metrics.acknowledgements_rejected, rejected(before), rejected(now));
+        before.clone_from(now);
         for (place, source) in config.sources.iter().enumerate() {
             let now = instance.counts(place);
             self.tell_source(&source.key, &told[place], now);
@@ -43,7 +47,6 @@ impl IngestStatus {
 
     fn tell_source(&self, source: &str, before: &Counts, now: &Counts) {
         let records = |outcome: &str| self.metrics.records.with_label_values(&[source, outcome]);
-        let rejected = |counts: &Counts| counts.rejected.values().sum::<u64>();
         add(&records("signals"), before.signals, now.signals);
         add(&records("ignored"), before.ignored, now.ignored);
         add(&records("skipped"), before.skipped, now.skipped);
@@ -57,10 +60,11 @@ impl IngestStatus {
         }
         add(&self.metrics.signals_produced, before.forwarded, now.forwarded);
         add(&self.metrics.signals_coalesced, before.coalesced, now.coalesced);
-        if let Some(newest) = now.newest_match {
-            self.metrics.last_activity.with_label_values(&[source]).set(newest.0);
-        }
     }
+}
+
+fn rejected(counts: &Counts) -> u64 {
+    counts.rejected.values().sum()
 }
 
 fn add(counter: &IntCounter, before: u64, now: u64) {

@@ -5,14 +5,15 @@ use crate::config::Config;
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::customer::AckResult;
 use crate::retention::decide::Answered;
-use crate::retention::gate::Doubt;
-use crate::retention::policy::SourceIndex;
-use crate::telemetry::metrics::Metrics;
+use crate::retention::gate::{Doubt, GateTable};
+use crate::retention::policy::{Policy, SourceIndex};
+use crate::telemetry::metrics::{Metrics, UNKNOWN_TARGET};
 use crate::wire::signal::Signal;
+use prometheus::IntGaugeVec;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How a shard is.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,15 +30,32 @@ pub enum ShardState {
 struct Observed {
     config: Arc<Config>,
     stats: Stats,
-    now: Option<Timestamp>,
-    /// In the order of the configuration's sources.
-    sources: Vec<SourceObserved>,
+    clock: Clock,
+    gate: GateTable,
+    /// Since it was restored everyone who was due has been judged once: until then it would show fewer.
+    is_settled: bool,
 }
 
-struct SourceObserved {
-    open: bool,
-    lag: Option<Seconds>,
-    doubts: Vec<Doubt>,
+/// A shard's clock, which stands still when nobody writes to its log, and since when it has shown this.
+#[derive(Clone, Copy)]
+struct Clock {
+    shows: Option<Timestamp>,
+    since: Instant,
+}
+
+impl Clock {
+    /// What it would show if its log had gone on. A shard that is behind sends nothing, so what has been
+    /// due for long must not look younger for it: then the wall clock counts.
+    fn now(self, wall: Timestamp) -> Option<Timestamp> {
+        let passed = i64::try_from(self.since.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.shows.map(|shows| (shows + Seconds(passed)).max(wall))
+    }
+
+    /// How far it lies behind.
+    fn lag(self, wall: Timestamp) -> Option<Seconds> {
+        let now = self.now(wall)?;
+        self.shows.map(|shows| now - shows)
+    }
 }
 
 /// Shared by the loop and whoever asks.
@@ -104,39 +122,21 @@ impl TrackStatus {
         self.joined.store(true, Ordering::Relaxed);
     }
 
-    /// Takes in how a shard is after a batch.
-    pub(super) fn observe(&self, partition: u32, shard: &Shard) {
-        let gate = shard.gate();
-        let now = shard.now();
-        let source = |place: usize| {
-            let index = SourceIndex(u16::try_from(place).unwrap_or(u16::MAX));
-            let now = now.unwrap_or(Timestamp::MIN);
-            SourceObserved {
-                open: gate.is_open(index, now),
-                lag: gate.lag(index, now),
-                doubts: gate.doubts(index, now),
-            }
+    /// Takes in how a shard is after a batch; `is_through`: nobody is left who could be judged by now.
+    pub(super) fn observe(&self, partition: u32, shard: &Shard, is_through: bool) {
+        let mut observed = locked(&self.observed);
+        let before = observed.remove(&partition);
+        let stood = before.as_ref().map(|before| before.clock).filter(|clock| clock.shows == shard.now());
+        let after = Observed {
+            config: shard.config().clone(),
+            stats: shard.stats(),
+            clock: stood.unwrap_or(Clock { shows: shard.now(), since: Instant::now() }),
+            gate: shard.gate().clone(),
+            is_settled: (is_through && shard.now().is_some())
+                || before.as_ref().is_some_and(|before| before.is_settled),
         };
-        let config = shard.config().clone();
-        let sources: Vec<SourceObserved> = (0..config.rules.sources.len()).map(source).collect();
-        let observed = Observed { stats: shard.stats(), now, sources, config };
-        let before = locked(&self.observed).insert(partition, observed);
-        self.tell_changes(partition, before);
-    }
-
-    /// A gate that opens or closes is worth a line in the log.
-    fn tell_changes(&self, partition: u32, before: Option<Observed>) {
-        let observed = locked(&self.observed);
-        let Some(after) = observed.get(&partition) else { return };
-        for (place, source) in after.sources.iter().enumerate() {
-            let was = before.as_ref().and_then(|before| before.sources.get(place));
-            let kinds = |source: &SourceObserved| source.doubts.iter().map(Doubt::name).collect::<Vec<_>>();
-            if was.is_none_or(|was| was.open != source.open || kinds(was) != kinds(source)) {
-                let key = after.config.rules.sources[place].key.as_str();
-                let doubts = source.doubts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                tracing::info!(shard = partition, source = key, open = source.open, doubts, "gate");
-            }
-        }
+        after.tell_changes(partition, before.as_ref());
+        observed.insert(partition, after);
     }
 
     /// Sums over this instance's shards; nothing while any of them is being restored.
@@ -153,19 +153,15 @@ impl TrackStatus {
             }
         }
         metrics.restore_ratio.set(if total_sum == 0 { 1.0 } else { read_sum as f64 / total_sum as f64 });
-        let gauges = [&metrics.due_unsent, &metrics.oldest_due_age, &metrics.gate_open, &metrics.gate_doubts];
-        let more = [&metrics.unacknowledged, &metrics.customers, &metrics.without_starting_point];
-        let braking =
-            [&metrics.brake_engaged, &metrics.waiting_for_release, &metrics.requests_withheld, &metrics.gate_lag];
-        let rest = [&metrics.oldest_open_request, &metrics.uncovered, &metrics.overflowed, &metrics.forgotten];
-        gauges.into_iter().chain(more).chain(braking).chain(rest).for_each(prometheus::IntGaugeVec::reset);
-        metrics.table_bytes.set(0);
-        if running == shards.len() {
-            let observed = locked(&self.observed);
+        metrics.sampled().for_each(IntGaugeVec::reset);
+        let observed = locked(&self.observed);
+        let is_whole = shards.keys().all(|partition| observed.get(partition).is_some_and(|shard| shard.is_settled));
+        if running == shards.len() && is_whole {
+            let wall = Timestamp(seconds());
             for source in observed.values().flat_map(|shard| &shard.config.rules.sources) {
                 metrics.gate_open.with_label_values(&[&source.key]).set(1);
             }
-            observed.values().for_each(|shard| shard.add_to(metrics));
+            observed.values().for_each(|shard| shard.add_to(metrics, wall));
         }
     }
 
@@ -173,8 +169,10 @@ impl TrackStatus {
         locked(&self.decided).push([policy, command, target, cause].map(str::to_owned));
     }
 
-    pub(super) fn committed(&self) {
+    /// A transaction is through; it took so long from its first record to the brokers' word.
+    pub(super) fn committed(&self, took: Duration) {
         self.metrics.transactions.with_label_values(&["committed"]).inc();
+        self.metrics.transaction_seconds.observe(took.as_secs_f64());
         for labels in locked(&self.decided).drain(..) {
             self.metrics.commands.with_label_values(&labels).inc();
         }
@@ -188,7 +186,7 @@ impl TrackStatus {
         let Some(Ok(Signal::Acknowledgement(ack))) = signal.map(Signal::decode) else { return };
         // The target's name comes from outside: it is no label unless the configuration has it.
         let known = config.rules.target_by_key(&ack.target).is_some();
-        let target = if known { ack.target.as_str() } else { "(unknown)" };
+        let target = if known { ack.target.as_str() } else { UNKNOWN_TARGET };
         let result = match ack.result {
             AckResult::Done => "done",
             AckResult::Retained { .. } => "retained",
@@ -202,56 +200,98 @@ impl TrackStatus {
 }
 
 impl Observed {
-    fn add_to(&self, metrics: &Metrics) {
-        let rules = &self.config.rules;
-        metrics.table_bytes.add(whole(self.stats.memory_bytes));
-        metrics.without_starting_point.with_label_values::<&str>(&[]).add(count(self.stats.without_starting_point));
-        for (gauge, number) in [
-            (&metrics.uncovered, self.stats.uncovered),
-            (&metrics.overflowed, self.stats.overflowed),
-            (&metrics.forgotten, self.stats.forgotten),
-        ] {
-            gauge.with_label_values::<&str>(&[]).add(count(number));
-        }
-        let oldest_request = metrics.oldest_open_request.with_label_values::<&str>(&[]);
-        for (policy, stats) in rules.policies.iter().zip(&self.stats.policies) {
-            let key = policy.key.as_str();
-            let engaged = metrics.brake_engaged.with_label_values(&[key]);
-            engaged.set(engaged.get().max(i64::from(stats.brake_engaged)));
-            metrics.waiting_for_release.with_label_values(&[key]).add(count(stats.waiting_for_release));
-            metrics.requests_withheld.with_label_values(&[key]).add(count(stats.withheld_requests));
-            if let (Some(now), Some(oldest)) = (self.now, stats.oldest_request) {
-                oldest_request.set(oldest_request.get().max((now - oldest).0));
+    /// A gate that opens or closes is worth a line in the log.
+    fn tell_changes(&self, partition: u32, before: Option<&Observed>) {
+        let now = self.clock.shows.unwrap_or(Timestamp::MIN);
+        for (index, source) in self.sources() {
+            let (open, doubts) = self.standing(index, now);
+            let was = before.and_then(|before| {
+                let (index, _) = before.sources().find(|(_, key)| *key == source)?;
+                Some(before.standing(index, before.clock.shows.unwrap_or(Timestamp::MIN)))
+            });
+            let kinds = |doubts: &[Doubt]| doubts.iter().map(Doubt::name).collect::<Vec<_>>();
+            if was.is_none_or(|(was_open, had)| was_open != open || kinds(&had) != kinds(&doubts)) {
+                let doubts = doubts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::info!(shard = partition, source, open, doubts, "gate");
             }
-            metrics.due_unsent.with_label_values(&[key]).add(count(stats.due_unsent));
-            let age = metrics.oldest_due_age.with_label_values(&[key]);
-            if let (Some(now), Some(oldest)) = (self.now, stats.oldest_due) {
-                age.set(age.get().max((now - oldest).0));
-            }
-            metrics.customers.with_label_values(&[key, "none"]).add(count(stats.active));
-            for (stage, sent) in policy.stages.iter().zip(&stats.sent) {
-                metrics.customers.with_label_values(&[key, stage.action.name()]).add(count(*sent));
-            }
-        }
-        for (target, waiting) in rules.targets.iter().zip(&self.stats.unacknowledged) {
-            metrics.unacknowledged.with_label_values(&[&target.key]).add(count(*waiting));
-        }
-        for (source, observed) in rules.sources.iter().zip(&self.sources) {
-            let key = source.key.as_str();
-            // Open where every shard says so; the lag is the worst.
-            let open = metrics.gate_open.with_label_values(&[key]);
-            let first = metrics.gate_lag.get_metric_with_label_values(&[key]);
-            open.set(open.get().min(i64::from(observed.open)));
-            if let (Ok(lag), Some(seconds)) = (first, observed.lag) {
-                lag.set(lag.get().max(seconds.0));
-            }
-            // Two topics that are silent are one reason.
-            let mut doubts: Vec<&str> = observed.doubts.iter().map(Doubt::name).collect();
-            doubts.sort_unstable();
-            doubts.dedup();
-            doubts.iter().for_each(|doubt| metrics.gate_doubts.with_label_values(&[key, doubt]).inc());
         }
     }
+
+    fn sources(&self) -> impl Iterator<Item = (SourceIndex, &str)> {
+        (0_u16..).map(SourceIndex).zip(self.config.rules.sources.iter().map(|source| source.key.as_str()))
+    }
+
+    fn standing(&self, source: SourceIndex, now: Timestamp) -> (bool, Vec<Doubt>) {
+        (self.gate.is_open(source, now), self.gate.doubts(source, now))
+    }
+
+    fn add_to(&self, metrics: &Metrics, wall: Timestamp) {
+        let (rules, stats) = (&self.config.rules, &self.stats);
+        for (gauge, number) in [
+            (&metrics.table_bytes, count(stats.memory_bytes as u64)),
+            (&metrics.without_starting_point, count(stats.without_starting_point)),
+            (&metrics.uncovered, count(stats.uncovered)),
+            (&metrics.overflowed, count(stats.overflowed)),
+            (&metrics.forgotten, count(stats.forgotten)),
+        ] {
+            gauge.with_label_values::<&str>(&[]).add(number);
+        }
+        let now = self.clock.now(wall);
+        let age = |since: Option<Timestamp>| since.and_then(|since| Some((now? - since).0.max(0))).unwrap_or(0);
+        raise(&metrics.shard_lag, &[], self.clock.lag(wall).map_or(0, |lag| lag.0));
+        raise(&metrics.oldest_open_request, &[], age(stats.oldest_unanswered_request));
+        for (policy, stats) in rules.policies.iter().zip(&stats.policies) {
+            let key = policy.key.as_str();
+            raise(&metrics.brake_engaged, &[key], i64::from(stats.brake_engaged));
+            raise(&metrics.oldest_due_age, &[key], age(stats.oldest_due));
+            raise(&metrics.oldest_open_request, &[], age(stats.oldest_request));
+            metrics.waiting_for_release.with_label_values(&[key]).add(count(stats.waiting_for_release));
+            metrics.requests_withheld.with_label_values(&[key]).add(count(stats.withheld_requests));
+            metrics.due_unsent.with_label_values(&[key]).add(count(stats.due_unsent));
+            metrics.customers.with_label_values(&[key, "none"]).add(count(stats.active));
+            for (stage, sent) in stats.sent.iter().enumerate() {
+                let stage = stage_name(policy, stage);
+                metrics.customers.with_label_values(&[key, stage.as_str()]).add(count(*sent));
+            }
+        }
+        for (target, waiting) in rules.targets.iter().zip(&stats.unacknowledged) {
+            metrics.unacknowledged.with_label_values(&[&target.key]).add(count(*waiting));
+        }
+        for (target, overdue) in rules.targets.iter().zip(&stats.overdue) {
+            metrics.overdue.with_label_values(&[&target.key]).add(count(*overdue));
+        }
+        for (index, source) in self.sources() {
+            self.add_source_to(metrics, index, source, now);
+        }
+    }
+
+    /// Open where every shard says so; the lag is the worst.
+    fn add_source_to(&self, metrics: &Metrics, index: SourceIndex, key: &str, now: Option<Timestamp>) {
+        let (open, doubts) = self.standing(index, now.unwrap_or(Timestamp::MIN));
+        let gate = metrics.gate_open.with_label_values(&[key]);
+        gate.set(gate.get().min(i64::from(open)));
+        for doubt in doubts {
+            metrics.gate_doubt.with_label_values(&[key, doubt.name()]).set(1);
+        }
+        if let Some(lag) = now.and_then(|now| self.gate.lag(index, now)) {
+            raise(&metrics.gate_lag, &[key], lag.0.max(0));
+        }
+        if let Some(newest) = self.gate.newest_match(index) {
+            raise(&metrics.last_activity, &[key], newest.0);
+        }
+    }
+}
+
+/// Of several with one action the later ones are numbered.
+fn stage_name(policy: &Policy, stage: usize) -> String {
+    let action = policy.stages[stage].action;
+    let earlier = policy.stages[..stage].iter().filter(|stage| stage.action == action).count();
+    if earlier == 0 { action.name().to_owned() } else { format!("{}_{}", action.name(), earlier + 1) }
+}
+
+fn raise(gauge: &IntGaugeVec, labels: &[&str], value: i64) {
+    let gauge = gauge.with_label_values(labels);
+    gauge.set(gauge.get().max(value));
 }
 
 fn count(number: u64) -> i64 {
@@ -308,17 +348,19 @@ policies:
         for partition in 0..2 {
             let home = Home { partition, partitions: 2, cluster: String::new() };
             let mut shard = Shard::new(home, config.clone());
+            let nothing = Input { offset: 0, append_ms: 9_000, key: None, value: Some(&[]) };
+            shard.apply(nothing);
             if partition == 1 {
                 let (topic, source) = ("events".to_owned(), "web".to_owned());
                 let topics = vec![TopicPartitions { topic, source, partitions: 1, kept_for: None }];
                 let mut value = Vec::new();
                 progress::encode(&Progress { config: config.hash, topics, partitions: Vec::new() }, &mut value);
-                shard.apply(Input { offset: 0, append_ms: 9_000, key: None, value: Some(&value) });
+                shard.apply(Input { offset: 1, value: Some(&value), ..nothing });
             }
-            status.observe(partition, &shard);
+            status.observe(partition, &shard, true);
             status.running(partition);
         }
-        let told = |doubt: &str| metrics.gate_doubts.with_label_values(&["web", doubt]).get();
+        let told = |doubt: &str| metrics.gate_doubt.with_label_values(&["web", doubt]).get();
         status.observe_gauges(&metrics);
         assert_eq!(["no_topic", "partition_unheard", "silent", "gap"].map(told), [1, 1, 1, 0]);
         assert_eq!(metrics.gate_open.with_label_values(&["web"]).get(), 0);

@@ -310,8 +310,9 @@ impl TrackWorker {
             return Ok(());
         }
         let mut broken = None;
-        let slots = &mut self.slots;
+        let (slots, metrics) = (&mut self.slots, &self.status.metrics);
         let stepped = self.restorer.step(Duration::from_millis(500), |record| {
+            metrics.restored_records.inc();
             if let Some(slot) = slots.get_mut(&record.partition)
                 && let Err(error) = slot.shard.restore(record.key, record.value)
             {
@@ -457,7 +458,7 @@ impl TrackWorker {
                 for partition in touched {
                     if let Some(slot) = self.slots.get_mut(partition) {
                         slot.shard.commit();
-                        self.status.observe(*partition, &slot.shard);
+                        self.status.observe(*partition, &slot.shard, !slot.waiting);
                     }
                 }
                 Ok(())
@@ -492,6 +493,7 @@ impl TrackWorker {
         touched: &[u32],
         metadata: &rdkafka::consumer::ConsumerGroupMetadata,
     ) -> Result<(), TransactionError> {
+        let begun = Instant::now();
         let mut changed = self.produce_commands()?;
         for partition in touched {
             let Some(slot) = self.slots.get_mut(partition) else { continue };
@@ -531,7 +533,7 @@ impl TrackWorker {
                 (slot.committed, slot.offsets_committed) = (offset, Instant::now());
             }
         }
-        self.status.committed();
+        self.status.committed(begun.elapsed());
         Ok(())
     }
 

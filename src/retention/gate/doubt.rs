@@ -117,3 +117,27 @@ impl fmt::Display for Doubt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_name() {
+        let (topic, partition, rule, at) = (String::new(), 0, 0, Timestamp(0));
+        let all = [
+            Doubt::NoTopic,
+            Doubt::TopicGone { topic: topic.clone() },
+            Doubt::PartitionUnheard { topic: topic.clone(), partition },
+            Doubt::Behind { complete_to: None },
+            Doubt::Silent { topic: topic.clone(), rule, since: None },
+            Doubt::WasSilent { topic: topic.clone(), rule, until: at },
+            Doubt::Rejects,
+            Doubt::Gap { topic: topic.clone(), partition, since: at },
+            Doubt::CommitLost { topic, partition },
+            Doubt::InstancesDiffer { at },
+            Doubt::NothingReported { at },
+        ];
+        assert_eq!(all.each_ref().map(Doubt::name), Doubt::NAMES);
+    }
+}

@@ -247,6 +247,12 @@ impl SourceGate {
         self.verdict.complete_to
     }
 
+    /// The newest record that any rule matched, by the record's own timestamp.
+    pub fn newest_match(&self) -> Option<Timestamp> {
+        let matched = self.reports().flat_map(|report| &report.rules).filter_map(|rule| rule.matched);
+        matched.map(|matched| matched.newest).max()
+    }
+
     /// By rule.
     pub fn rule_known_since(&self, rule: usize) -> KnownSince {
         self.verdict.known_since.get(rule).copied().unwrap_or(KnownSince::Unknown)

@@ -196,6 +196,11 @@ impl GateTable {
         self.source(source).complete().map(|complete_to| now - complete_to)
     }
 
+    /// The newest record of the source that any rule matched, by the record's own timestamp.
+    pub fn newest_match(&self, source: SourceIndex) -> Option<Timestamp> {
+        self.source(source).newest_match()
+    }
+
     /// Why a source's progress doesn't count at `now`; empty: it does.
     pub fn doubts(&self, source: SourceIndex, now: Timestamp) -> Vec<Doubt> {
         let source = self.source(source);

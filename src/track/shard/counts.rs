@@ -1,11 +1,13 @@
 //! Counts over a shard's customers, kept as they change, so that nobody has to go through them all.
 
 use crate::retention::activity::LastSeen;
+use crate::retention::calendar::Timestamp;
 use crate::retention::claims::Claims;
 use crate::retention::command::Cause;
 use crate::retention::customer::{Record, Reply, Sent};
 use crate::retention::decide::applies;
 use crate::retention::policy::{Policy, Rulebook};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -19,6 +21,11 @@ pub struct Counts {
     pub policies: Vec<PolicyCounts>,
     /// In the order of the rulebook's targets: commands and recalls that wait for an answer.
     pub unacknowledged: Vec<u64>,
+    /// The same: of them those whose lease has run out once or more, or that the target failed.
+    pub overdue: Vec<u64>,
+    /// Commands of requests that wait for an answer, by the minute of the request: so the map is no larger
+    /// than there are minutes, and at day resolution days, with such a request.
+    pub unanswered_requests: BTreeMap<Timestamp, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +40,8 @@ impl Counts {
     pub fn new(rules: &Rulebook) -> Counts {
         let policies =
             rules.policies.iter().map(|policy| PolicyCounts { started: 0, sent: vec![0; policy.stages.len()] });
-        let (policies, unacknowledged) = (policies.collect(), vec![0; rules.targets.len()]);
-        Counts { policies, unacknowledged, ..Counts::default() }
+        let none = vec![0; rules.targets.len()];
+        Counts { policies: policies.collect(), unacknowledged: none.clone(), overdue: none, ..Counts::default() }
     }
 
     /// Counts a customer.
@@ -88,10 +95,22 @@ impl Counts {
         }
         let sent = record.courses.iter().flat_map(|course| &course.sent);
         let unanswered = sent.filter(|sent| sent.expires.is_some() && is_unanswered(sent.reply));
-        let recalled = record.recalls.iter().map(|recalled| &recalled.command);
-        for sent in unanswered.chain(recalled) {
+        let is_overdue = |sent: &Sent| sent.attempt > 1 || matches!(sent.reply, Reply::Failed { .. });
+        let recalled = record.recalls.iter().map(|recalled| (&recalled.command, recalled.attempt > 1));
+        for (sent, is_overdue) in unanswered.clone().map(|sent| (sent, is_overdue(sent))).chain(recalled) {
             if let Some(target) = rules.target_by_key(&sent.target) {
                 change(&mut self.unacknowledged[usize::from(target.0)]);
+                if is_overdue {
+                    change(&mut self.overdue[usize::from(target.0)]);
+                }
+            }
+        }
+        for request in unanswered.filter_map(Sent::request) {
+            let minute = Timestamp(request.at.0 - request.at.0.rem_euclid(60));
+            let count = self.unanswered_requests.entry(minute).or_default();
+            change(count);
+            if *count == 0 {
+                self.unanswered_requests.remove(&minute);
             }
         }
     }

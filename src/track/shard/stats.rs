@@ -16,6 +16,10 @@ pub struct Stats {
     pub policies: Vec<PolicyStats>,
     /// In the order of the configuration's targets: commands and recalls that wait for an answer.
     pub unacknowledged: Vec<u64>,
+    /// The same: of them those whose lease has run out once or more, or that the target failed.
+    pub overdue: Vec<u64>,
+    /// The oldest request that has left and waits for an answer, to the minute.
+    pub oldest_unanswered_request: Option<Timestamp>,
     /// Customers with starting points only in policies that don't apply to them.
     pub uncovered: u64,
     /// Customers held because there was no room for something that was told of them.
@@ -57,6 +61,8 @@ impl Shard {
             without_starting_point: if everyone_counts { 0 } else { customers - self.counts.started },
             policies: (0..self.config.rules.policies.len()).map(|policy| self.policy_stats(policy)).collect(),
             unacknowledged: self.counts.unacknowledged.clone(),
+            overdue: self.counts.overdue.clone(),
+            oldest_unanswered_request: self.counts.unanswered_requests.keys().next().copied(),
             uncovered: self.counts.uncovered,
             overflowed: self.counts.overflowed,
             forgotten: self.forgotten.len() as u64,
