@@ -48,6 +48,9 @@ pub struct Course {
     /// withdrawal must end it as soon as the policy does. No later than `refused_since` at the
     /// configuration's resolution.
     pub refused_start: Option<Timestamp>,
+    /// The latest starting point that the policy had while it applied, once anything was asked of it: what
+    /// requests before it left is covered by the period that ran again.
+    pub returned: Option<Timestamp>,
     /// What targets must keep the data of this customer for: it works as a hold of the policy.
     pub retained: Vec<Retained>,
     /// The hold that was last in force, as long as something that it deferred has not been sent.
@@ -94,6 +97,7 @@ impl Course {
             withdrawn: None,
             refused_since: None,
             refused_start: None,
+            returned: None,
             retained: Vec::new(),
             deferral: None,
         }
@@ -131,6 +135,13 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Whether two commands of one policy are about the same: at one target, as the same stage, for the same reason.
+    /// What their words are does not matter, nor which kind of signal set the day.
+    pub fn says_the_same_as(&self, other: &Sent) -> bool {
+        let about = |sent: &Sent| (sent.stage, sent.cause, sent.since.at);
+        self.target == other.target && about(self) == about(other)
+    }
+
     /// What asked for it; `None`: its time had come.
     pub fn request(&self) -> Option<Request> {
         (self.cause != Cause::Period).then_some(Request { cause: self.cause, at: self.since.at })

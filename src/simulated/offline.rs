@@ -248,6 +248,7 @@ impl Offline {
             }
         };
         if let Some(wake) = customer.wake {
+            debug_assert!(wake > now, "a second judgement at one instant changes nothing: {:#?}", customer.record);
             self.wakes.insert((wake, name.clone()));
         }
         self.commands.extend(sent.into_iter().map(|command| (name.clone(), command)));

@@ -353,9 +353,10 @@ pub fn encode_record(record: &Record, buffer: &mut Vec<u8>) {
 /// What a course has come to remember since the first records of this format were written. Those end before it,
 /// and most still do: it is written only where there is something.
 fn write_additions(writer: &mut Writer<'_>, courses: &[Course]) {
-    if courses.iter().any(|course| course.refused_start.is_some()) {
+    if courses.iter().any(|course| course.refused_start.or(course.returned).is_some()) {
         for course in courses {
             writer.option(course.refused_start, |writer, at| writer.signed(at.0));
+            writer.option(course.returned, |writer, at| writer.signed(at.0));
         }
     }
 }
@@ -364,6 +365,7 @@ fn read_additions(reader: &mut Reader<'_>, courses: &mut [Course]) -> Result<(),
     if !reader.0.is_empty() {
         for course in courses {
             course.refused_start = reader.option(read_time)?;
+            course.returned = reader.option(read_time)?;
         }
     }
     Ok(())
@@ -434,6 +436,7 @@ fn read_course(reader: &mut Reader<'_>) -> Result<Course, DecodeError> {
         withdrawn: reader.option(read_time)?,
         refused_since: reader.option(read_time)?,
         refused_start: None,
+        returned: None,
         retained: reader.list(|reader| {
             let command = Uuid::from_bytes(reader.array()?);
             Ok(Retained { command, target: read_text(reader)?, until: read_time(reader)? })
@@ -753,6 +756,7 @@ mod tests {
                     withdrawn: since,
                     refused_since: since,
                     refused_start: since,
+                    returned: since,
                     retained,
                     deferral,
                     policy,
@@ -830,7 +834,7 @@ mod tests {
     /// Whether this is how the record was written before there were additions.
     fn is_of_old(bytes: &[u8], record: &Record) -> bool {
         let mut of_old = record.clone();
-        of_old.courses.iter_mut().for_each(|course| course.refused_start = None);
+        of_old.courses.iter_mut().for_each(|course| (course.refused_start, course.returned) = (None, None));
         decode_record(bytes) == Ok(of_old)
     }
 

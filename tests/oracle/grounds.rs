@@ -21,7 +21,12 @@ impl View<'_> {
         }
         // "A request takes no ground away", so neither does what was served nor withdrawn.
         let last_active = self.last_active(sent.policy, i64::MAX).filter(|_| self.applies(sent.policy));
-        last_active.is_some_and(|since| since.at == sent.since.at)
+        let is_last = match self.is_withdrawn(sent.policy) {
+            // Nor does activity after that take anything away.
+            true => self.reached(sent.policy).is_none_or(|reached| reached <= sent.since.at),
+            false => last_active.is_some_and(|since| since.at == sent.since.at),
+        };
+        (last_active.is_some() && is_last)
             && self.holds(sent.policy, Some(sent.number)).is_empty()
             && match self.action_of(sent).removes() {
                 true => self.nothing_keeps_what_it_names(sent),
@@ -49,7 +54,7 @@ impl View<'_> {
         }
     }
 
-    fn is_taken_over(self, place: usize) -> bool {
+    pub fn is_taken_over(self, place: usize) -> bool {
         let Sent { policy, since, .. } = self.sent[place];
         let later = self.sent[place + 1..].iter().filter(|sent| sent.policy == policy && sent.cause != Cause::Period);
         later.map(|sent| sent.since).any(|request| request.at >= since.at && request != since)
@@ -63,10 +68,23 @@ impl View<'_> {
         others.remove(place);
         let view = View { sent: &others, ..self };
         let mut task = task_of(sent);
-        if let Some(last_active) = self.last_active(sent.policy, i64::MAX).filter(|_| sent.cause == Cause::Period) {
+        let may_have_changed = sent.cause == Cause::Period && !self.is_withdrawn(sent.policy);
+        if let Some(last_active) = self.last_active(sent.policy, i64::MAX).filter(|_| may_have_changed) {
             task.since = last_active;
         }
-        let words = view.words(task, Some(sent.number));
+        let mut words = view.words(task, Some(sent.number));
+        if self.action_of(sent).removes() && task.since.at == sent.since.at {
+            // What it has named already it names again, whoever else has named it since.
+            let own: Vec<&Sent> = view.sent_for(task).map(|(_, sent)| sent).collect();
+            let todo = view.todo(task).categories;
+            let all = self.policy(sent.policy).categories.iter().copied();
+            let open = all.filter(|category| {
+                let is_named_apart = own.iter().any(|other| other.names(*category));
+                !is_named_apart && (todo.contains(category) || sent.names(*category))
+            });
+            let parted = view.part(task, &open.collect::<Vec<_>>(), Some(sent.number));
+            (words.categories, words.kept) = (parted.named, parted.kept);
+        }
         let without_times =
             |words: &Words| Words { next: words.next.map(|(command, _)| (command, 0)), ..words.clone() };
         (without_times(&words) == without_times(&sent.words)).then_some(words)

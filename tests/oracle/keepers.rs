@@ -33,7 +33,11 @@ pub struct Parted {
 impl<'a> View<'a> {
     /// What stands of what was sent for a task, each with its place in the list.
     pub fn sent_for(self, task: Task) -> impl Iterator<Item = (usize, &'a Sent)> {
-        self.standing().filter(move |(_, sent)| {
+        self.ever_sent_for(task).filter(move |(_, sent)| !self.is_recalled(sent))
+    }
+
+    fn ever_sent_for(self, task: Task) -> impl Iterator<Item = (usize, &'a Sent)> {
+        self.sent.iter().enumerate().filter(move |(_, sent)| {
             let place = (sent.policy, sent.stage, sent.target);
             let ground = (sent.cause, sent.since.at);
             place == (task.policy, task.stage, task.target) && ground == (task.cause, task.since.at)
@@ -47,8 +51,10 @@ impl<'a> View<'a> {
         let all = self.policy(task.policy).categories.iter().copied();
         let open = all.filter(|&category| {
             let is_named = own.iter().any(|(_, sent)| sent.names(category));
-            let left = own.iter().rfind(|(_, sent)| sent.keeps(category));
-            !is_named && left.is_none_or(|(place, _)| !self.is_seen_to_since(task, category, *place))
+            // What was taken back since had left it, too.
+            let left = self.ever_sent_for(task).filter(|(_, sent)| sent.keeps(category)).last();
+            let is_seen_to = left.is_some_and(|(place, _)| self.is_seen_to_since(task, category, place));
+            own.is_empty() || (!is_named && !is_seen_to)
         });
         Todo { categories: open.collect(), first: own.is_empty() }
     }
@@ -61,8 +67,15 @@ impl<'a> View<'a> {
             let course = (sent.policy, sent.cause, sent.since.at);
             course == (task.policy, task.cause, task.since.at)
         };
-        let mut later = removals.filter(|(_, sent)| sent.names(category) || (of_course(sent) && sent.keeps(category)));
-        later.any(|(_, sent)| sent.stage != task.stage || !of_course(sent))
+        // A period that ran again speaks for what requests before it had left.
+        let speaks_for = |sent: &Sent| {
+            let by_period = (sent.policy, sent.cause) == (task.policy, Cause::Period);
+            by_period && task.cause != Cause::Period && sent.since.at > task.since.at
+        };
+        let takes_charge = |sent: &Sent| (of_course(sent) || speaks_for(sent)) && sent.keeps(category);
+        let mut later = removals.filter(|(_, sent)| sent.names(category) || takes_charge(sent));
+        // What an earlier stage does to a category is not what a later one of the policy does.
+        later.any(|(_, sent)| sent.stage > task.stage || !of_course(sent))
     }
 
     fn removals_at(self, target: usize) -> impl Iterator<Item = (usize, &'a Sent)> {

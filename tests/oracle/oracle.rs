@@ -137,9 +137,15 @@ impl Oracle<'_> {
         self.renew_leases();
         // Each command that is sent is no longer due, and may leave a warning that was sent before without
         // anything to warn of.
-        while let Some(candidate) = self.next_to_send() {
-            self.send(&candidate);
-            self.recall_what_lost_its_ground();
+        loop {
+            while let Some(candidate) = self.next_to_send() {
+                self.send(&candidate);
+                self.recall_what_lost_its_ground();
+            }
+            // What was taken back above, and is not said anew at once, keeps something from others again.
+            if !self.recall_what_lost_its_ground() {
+                break;
+            }
         }
         self.lines[first_new..].sort_by(|a, b| a.line.order().cmp(&b.line.order()));
         self.plan_answers(first_new);
@@ -147,10 +153,13 @@ impl Oracle<'_> {
     }
 
     /// A recall may make a keeper of the policy whose command it is, and so take away the next ground.
-    fn recall_what_lost_its_ground(&mut self) {
+    fn recall_what_lost_its_ground(&mut self) -> bool {
+        let mut any = false;
         while let Some(place) = (0..self.sent.len()).find(|place| self.view().must_be_recalled(*place)) {
             self.recall(place);
+            any = true;
         }
+        any
     }
 
     fn recall(&mut self, place: usize) {
@@ -349,28 +358,43 @@ impl View<'_> {
     fn may_be_forgotten(self) -> bool {
         let policies = 0..self.configuration.policies.len();
         let was_removed = self.sent.iter().any(|sent| self.action_of(sent).removes());
-        let was_ever_active = policies.clone().any(|policy| self.last_active(policy, i64::MAX).is_some());
+        let was_ever_active = policies.clone().any(|policy| self.was_ever_active(policy));
         let is_done = |policy| self.start(policy).is_none_or(|since| self.has_removed(policy, since.at));
         was_removed
             && was_ever_active
             && policies.clone().all(is_done)
-            && self.sent.iter().all(|sent| self.is_answered(sent))
+            && (0..self.sent.len()).all(|place| self.is_answered(place))
             && !policies.clone().any(|policy| self.left_something(policy))
             && !self.has_waiting_request()
             && !self.is_held_at_all()
     }
 
-    fn is_answered(self, sent: &Sent) -> bool {
-        sent.recall.as_ref().map_or_else(|| self.is_done(sent), |recall| self.is_recall_answered(sent, recall))
+    /// Or nobody waits for an answer any more: it was taken over, and its lease is over.
+    fn is_answered(self, place: usize) -> bool {
+        let sent = &self.sent[place];
+        if let Some(recall) = &sent.recall {
+            return self.is_recall_answered(sent, recall);
+        }
+        let is_warning_over = !self.action_of(sent).removes() && self.is_warning_over(place);
+        let lease = sent.attempts.last().zip(self.configuration.acknowledge_within[sent.target]);
+        let is_past = lease.is_some_and(|(attempt, within)| attempt + within <= self.now);
+        self.is_done(sent) || ((is_warning_over || self.is_taken_over(place)) && is_past)
     }
 
-    /// Whether the policy's last command to some target has left something there that nobody has seen to since.
+    /// Whether the policy's last command to some target, by period or on request, has left something there that
+    /// nobody has seen to since.
     fn left_something(self, policy: usize) -> bool {
-        self.configuration.removing_targets(policy).into_iter().any(|(target, _)| {
-            let is_removal_there =
-                |sent: &&Sent| (sent.policy, sent.target) == (policy, target) && self.action_of(sent).removes();
-            let last = self.sent.iter().rfind(is_removal_there);
-            last.is_some_and(|sent| !self.todo(task_of(sent)).categories.is_empty())
+        let targets = self.configuration.removing_targets(policy).into_iter().map(|(target, _)| target);
+        let kinds = targets.flat_map(|target| [(target, true), (target, false)]);
+        kinds.into_iter().any(|(target, by_period)| {
+            let is_it = |sent: &&Sent| {
+                let is_there = (sent.policy, sent.target) == (policy, target) && self.action_of(sent).removes();
+                is_there && (sent.cause == Cause::Period) == by_period
+            };
+            self.sent.iter().rfind(is_it).is_some_and(|sent| {
+                let is_over = !by_period && self.has_returned_since(policy, sent.since);
+                !is_over && !self.todo(task_of(sent)).categories.is_empty()
+            })
         })
     }
 }

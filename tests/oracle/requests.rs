@@ -1,7 +1,7 @@
 //! "Requests are obeyed when read": erasure requests and withdrawn consent.
 
 use crate::keepers::Task;
-use crate::sent::Cause;
+use crate::sent::{Cause, Sent};
 use crate::stages::Candidate;
 use crate::told::{Arrived, Told};
 use crate::view::{Since, View};
@@ -40,7 +40,7 @@ impl View<'_> {
     /// it any more, unless later activity has started the policy over.
     fn is_word_due(self, task: Task) -> bool {
         let todo = self.todo(task);
-        let is_over = self.start(task.policy).is_some();
+        let is_over = self.has_returned_since(task.policy, task.since);
         todo.first || (!is_over && !self.part(task, &todo.categories, None).named.is_empty())
     }
 
@@ -69,24 +69,54 @@ impl View<'_> {
         if self.served(policy).is_some_and(|served| served >= first) {
             return None;
         }
-        let withdrawals = self.arrived.iter().filter(|arrived| self.is_refusal(consent, &arrived.what));
-        let withdrawals: Vec<i64> = withdrawals.map(|arrived| arrived.arrives).collect();
-        let heard = *withdrawals.iter().min()?;
-        let instants = self.arrived.iter().map(|arrived| arrived.arrives).filter(|arrives| *arrives >= heard);
-        let moments: Vec<View<'_>> = instants.map(|instant| self.before_deciding(instant)).collect();
-        let known = withdrawals.iter().map(|arrived| (*arrived, self.known_when(policy, consent, *arrived)));
-        let told = moments.iter().map(|then| (then.now, then.last_active(policy, first)));
-        // What happens later may hide it, but not make it undone.
-        let starts = known.chain(told).filter_map(|(instant, start)| Some((instant, start?.at)));
-        let starts: Vec<(i64, i64)> = starts.collect();
-        let is_covered = |then: &View<'_>| {
+        let starts = self.refused_starts(policy, consent);
+        let is_covered = |instant: i64| {
+            let then = self.before_deciding(instant);
             let served = then.served(policy);
-            let by_then = starts.iter().filter(|(instant, _)| *instant <= then.now);
+            let by_then = starts.iter().filter(|(known, _)| *known <= instant);
             then.applies(policy)
                 && by_then.map(|(_, start)| *start).any(|start| served.is_none_or(|served| served < start))
         };
-        let last = starts.iter().map(|(_, start)| first.min(*start)).max()?;
-        (moments.iter().any(is_covered) && !self.has_removed(policy, last)).then_some((Cause::Withdrawn, since))
+        let last = starts.iter().map(|(_, start)| *start).max()?;
+        let heard = self.first_refusal_heard(consent)?;
+        let mut instants = self.arrived.iter().map(|arrived| arrived.arrives).filter(|arrives| *arrives >= heard);
+        (instants.any(is_covered) && !self.has_removed(policy, last)).then_some((Cause::Withdrawn, since))
+    }
+
+    /// When the first withdrawal since consent was given arrived.
+    fn first_refusal_heard(self, consent: &str) -> Option<i64> {
+        let refusals = self.arrived.iter().filter(|arrived| self.is_refusal(consent, &arrived.what));
+        refusals.map(|arrived| arrived.arrives).min()
+    }
+
+    /// Starting points from before consent was withdrawn, or known when a withdrawal arrived, whomever the
+    /// policy meant; each with the instant since when it is known. What happens later may hide it, but not make
+    /// it undone.
+    fn refused_starts(self, policy: usize, consent: &str) -> Vec<(i64, i64)> {
+        let Some(heard) = self.first_refusal_heard(consent) else { return Vec::new() };
+        let first = self.refused_since(consent);
+        let refusals = self.arrived.iter().filter(|arrived| self.is_refusal(consent, &arrived.what));
+        let known = refusals.map(|arrived| (arrived.arrives, self.known_when(policy, consent, arrived.arrives)));
+        let instants = self.arrived.iter().map(|arrived| arrived.arrives).filter(|arrives| *arrives >= heard);
+        let told = instants.map(|instant| (instant, self.before_deciding(instant).last_active(policy, first)));
+        known.chain(told).filter_map(|(instant, start)| Some((instant, start?.at))).collect()
+    }
+
+    /// Where the policy's periods would start for whomever it means: activity after a withdrawal starts nothing.
+    pub fn reached(self, policy: usize) -> Option<i64> {
+        let consent = self.policy(policy).consent.filter(|consent| self.refused_since(consent) < i64::MAX);
+        let Some(consent) = consent else { return self.last_active(policy, i64::MAX).map(|start| start.at) };
+        let first = self.refused_since(consent);
+        self.refused_starts(policy, consent).into_iter().map(|(_, start)| first.min(start)).max()
+    }
+
+    /// Whether activity after a request has started the policy over, whomever it means by now; as far as
+    /// activity did, by all that is known of consent now.
+    pub fn has_returned_since(self, policy: usize, request: Since) -> bool {
+        let instants = self.arrived.iter().map(|arrived| arrived.arrives);
+        let mut moments = instants.chain(self.sent.iter().map(Sent::first_sent)).map(|instant| self.after(instant));
+        let is_after = |start: Option<i64>| start > Some(request.at);
+        is_after(self.reached(policy)) && moments.any(|then| then.applies(policy) && is_after(then.reached(policy)))
     }
 
     /// The policy's starting point when a withdrawal arrived, whomever it meant; none if consent stood withdrawn

@@ -45,8 +45,14 @@ impl<'a> View<'a> {
 
     /// A withdrawal takes no ground away, so what had been left before it must go all the same.
     fn course(self, policy: usize) -> Option<Course> {
-        let since = self.start_despite_withdrawal(policy)?;
-        Some(Course { policy, since, only_left: self.start(policy).is_none() })
+        if let Some(since) = self.start(policy) {
+            return Some(Course { policy, since, only_left: false });
+        }
+        self.start_despite_withdrawal(policy)?;
+        let sent = self.standing().map(|(_, sent)| sent);
+        let by_period = sent.filter(|sent| sent.policy == policy && sent.cause == Cause::Period).last()?;
+        let is_unserved = self.served(policy).is_none_or(|served| by_period.since.at > served);
+        is_unserved.then_some(Course { policy, since: by_period.since, only_left: true })
     }
 
     /// What leaves next by period, be it only in the future.

@@ -134,9 +134,13 @@ impl<'a> View<'a> {
     /// "Every customer counts as active at the latest `history_from`", but for the past of one who was
     /// forgotten.
     fn history(self, known_since: Option<i64>) -> Option<i64> {
-        let known_since = known_since.filter(|_| self.is_known())?;
-        let suppressed = self.memory.suppress_before.is_some_and(|before| known_since < before);
-        (!suppressed).then(|| self.at_resolution(known_since))
+        let suppressed = known_since < self.memory.suppress_before;
+        self.whole_history(known_since).filter(|_| !suppressed)
+    }
+
+    /// The same, whoever they were: a law holds also for what was left of one who was forgotten.
+    fn whole_history(self, known_since: Option<i64>) -> Option<i64> {
+        known_since.filter(|_| self.is_known()).map(|known_since| self.at_resolution(known_since))
     }
 
     /// The latest activity of a policy up to an instant, whatever was asked and whoever it applies to. Of
@@ -156,11 +160,20 @@ impl<'a> View<'a> {
         latest
     }
 
+    /// Whomever it applies to, and be it before they were forgotten.
+    pub fn was_ever_active(self, policy: usize) -> bool {
+        let history = self.whole_history(self.policy(policy).known_since);
+        history.is_some() || self.last_active(policy, i64::MAX).is_some()
+    }
+
     /// "A policy has a starting point only if `applies_to` matches, if its consent is not withdrawn, and if
     /// the starting point lies after what was served on request."
     pub fn start(self, policy: usize) -> Option<Since> {
-        let withdrawn = self.policy(policy).consent.and_then(|name| self.withdrawn(name));
-        self.start_despite_withdrawal(policy).filter(|_| withdrawn.is_none())
+        self.start_despite_withdrawal(policy).filter(|_| !self.is_withdrawn(policy))
+    }
+
+    pub fn is_withdrawn(self, policy: usize) -> bool {
+        self.policy(policy).consent.is_some_and(|name| self.withdrawn(name).is_some())
     }
 
     pub fn start_despite_withdrawal(self, policy: usize) -> Option<Since> {
@@ -178,7 +191,7 @@ impl<'a> View<'a> {
     pub fn floor_end(self, category: usize, policy: usize) -> Option<i64> {
         let floor = self.configuration.floors.iter().find(|floor| floor.category == category)?;
         let seen = floor.kinds.iter().filter_map(|kind| self.last_seen(*kind));
-        let start = seen.chain(self.history(floor.known_since)).max()?;
+        let start = seen.chain(self.whole_history(floor.known_since)).max()?;
         Some(self.calendar.deadline(floor.counted_from, floor.keep, start) + self.policy(policy).lateness)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::hear::course_mut;
 use super::lease::is_overtaken;
+use super::standing::ground;
 use super::{Judgement, Wake};
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::claims::Claim;
@@ -57,7 +58,9 @@ impl Judgement<'_> {
     pub(super) fn wake_for_farewell(&self, wake: &mut Wake) {
         let Some(farewell) = self.farewell() else {
             let ends = self.record.claims.holds_in_force(self.now()).filter_map(|placed| placed.until);
-            return ends.for_each(|end| wake.no_later_than(end));
+            ends.for_each(|end| wake.no_later_than(end));
+            let leases = self.record.courses.iter().flat_map(|course| &course.sent).filter_map(|sent| sent.expires);
+            return leases.for_each(|end| wake.at_last(end, self.now()));
         };
         let (rules, now) = (self.rules(), self.now());
         let at = rules.forget.after.deadline(farewell.end, rules.zone);
@@ -79,16 +82,23 @@ impl Judgement<'_> {
     fn farewell(&self) -> Option<Farewell> {
         let claims = &self.record.claims;
         let is_held = claims.holds_in_force(self.now()).next().is_some();
-        let had_start = self.grounds.iter().any(Option::is_some);
+        // Whomever policies mean by now.
+        let has_start = |policy| ground(self.circumstances, policy, self.seen, claims).is_some();
+        let had_start = self.policy_indices().any(has_start);
         if is_held || !had_start || !self.record.recalls.is_empty() {
             return None;
         }
         let courses = &self.record.courses;
-        let is_answered = |sent: &Sent| matches!(sent.reply, Reply::Done { .. });
         let answered = courses.iter().all(|course| {
-            (0..course.sent.len()).all(|place| is_answered(&course.sent[place]) || is_overtaken(course, place))
+            let is_answered = |sent: &Sent| matches!(sent.reply, Reply::Done { .. });
+            // Nobody waits for its answer, but until its lease ends it may still be obeyed, and so taken back.
+            let is_past = |place| is_overtaken(course, place) && course.sent[place].expires <= Some(self.now());
+            (0..course.sent.len()).all(|place| is_answered(&course.sent[place]) || is_past(place))
         });
-        let nothing_left = courses.iter().all(|course| course.left.is_empty());
+        let nothing_left = courses.iter().all(|course| {
+            let policy = self.rules().policy_by_key(&course.policy);
+            course.left.iter().all(|left| policy.is_some_and(|policy| self.is_left_over(policy, left)))
+        });
         if !answered || !nothing_left || !self.policy_indices().all(|policy| self.is_through(policy)) {
             return None;
         }

@@ -143,7 +143,7 @@ impl Judgement<'_> {
         let lateness = self.policy(policy).lateness;
         let otherwise = match request {
             Some(request) => self.request_deadline(request),
-            None => self.ready_by_period(policy, addressee.stage, self.ground(policy)?),
+            None => self.ready_by_period(policy, addressee.stage, self.course_start(policy)?),
         };
         let left = self.left(policy, addressee, request)?;
         let kept = left.categories.iter().filter(|name| !left.outlasted.contains(name));

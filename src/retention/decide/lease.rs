@@ -9,34 +9,59 @@ use crate::retention::command::{Cause, Next};
 use crate::retention::customer::{Course, Reply, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
-impl Judgement<'_> {
-    pub(super) fn renew_leases(&mut self) {
-        if self.circumstances.sending == Sending::RecallsOnly {
-            return;
-        }
-        for course in 0..self.record.courses.len() {
-            let mut sent = 0;
-            while sent < self.record.courses[course].sent.len() {
-                if self.renew(course, sent) {
-                    sent += 1;
-                }
-            }
-        }
-    }
+/// A command whose lease is over.
+struct Renewal {
+    place: usize,
+    policy: PolicyIndex,
+    target: TargetIndex,
+    /// Whether it would today be the same but for attempt and times.
+    reads_the_same: bool,
+}
 
-    /// `false`: the command was recalled and has left its place.
-    fn renew(&mut self, course: usize, place: usize) -> bool {
-        let Some((policy, target)) = self.renewable(&self.record.courses[course], place) else { return true };
-        let sent = &self.record.courses[course].sent[place];
-        let due = renewal(sent).is_some_and(|due| due <= self.now());
-        if !due || self.may_not_renew(policy, sent) {
-            return true;
-        }
-        if !self.would_read_the_same(policy, target, place, &self.record.courses[course]) {
-            self.recall(course, &[place]);
-            self.record.courses[course].round += 1;
+impl Judgement<'_> {
+    /// Whether any was recalled because its words have changed.
+    pub(super) fn renew_leases(&mut self) -> bool {
+        if self.circumstances.sending == Sending::RecallsOnly {
             return false;
         }
+        let mut has_recalled = false;
+        // All are judged by what stood before any of them left: one that is taken back to be said in other words
+        // keeps nothing from the others.
+        let courses = 0..self.record.courses.len();
+        let renewals: Vec<Vec<Renewal>> = courses.map(|course| self.renewals(course)).collect();
+        for (course, renewals) in renewals.into_iter().enumerate() {
+            for renewal in renewals.iter().filter(|renewal| renewal.reads_the_same) {
+                self.renew(course, renewal);
+            }
+            let differing = renewals.iter().filter(|renewal| !renewal.reads_the_same);
+            let places: Vec<usize> = differing.map(|renewal| renewal.place).collect();
+            self.recall(course, &places);
+            self.record.courses[course].round += u32::from(!places.is_empty());
+            has_recalled |= !places.is_empty();
+        }
+        has_recalled
+    }
+
+    /// Commands of a course whose lease is over and which may be sent again now.
+    fn renewals(&self, course: usize) -> Vec<Renewal> {
+        let course = &self.record.courses[course];
+        let renewal = |place: usize| {
+            let (policy, target) = self.renewable(course, place)?;
+            let sent = &course.sent[place];
+            let is_due = renewal(sent).is_some_and(|due| due <= self.now());
+            let reads_the_same = || self.would_read_the_same(policy, target, place, course);
+            (is_due && !self.may_not_renew(policy, sent)).then(|| Renewal {
+                place,
+                policy,
+                target,
+                reads_the_same: reads_the_same(),
+            })
+        };
+        (0..course.sent.len()).filter_map(renewal).collect()
+    }
+
+    fn renew(&mut self, course: usize, renewal: &Renewal) {
+        let Renewal { place, policy, target, .. } = *renewal;
         let (now, expires) = (self.now(), self.expiry(target));
         let next = self.next_as_of_now(policy, &self.record.courses[course].sent[place]);
         let sent = &mut self.record.courses[course].sent[place];
@@ -50,7 +75,6 @@ impl Judgement<'_> {
         }
         let command = self.command_of(course, place, target);
         self.out.push(command);
-        true
     }
 
     /// A further attempt is judged like a first one, but for the brake's count.
@@ -97,12 +121,8 @@ impl Judgement<'_> {
             let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);
             return same_next && sent.categories == parted.named && sent.kept == parted.kept;
         }
-        let is_same = |other: &&Sent| {
-            other.id != sent.id
-                && (&other.target, other.stage, other.cause) == (&sent.target, sent.stage, sent.cause)
-                && other.since.at == sent.since.at
-        };
-        let others: Vec<&Sent> = course.sent.iter().filter(is_same).collect();
+        let is_other = |other: &&Sent| other.id != sent.id && other.says_the_same_as(sent);
+        let others: Vec<&Sent> = course.sent.iter().filter(is_other).collect();
         let request = sent.request();
         let left = self.left(policy, &Addressee { stage, target, left: true }, request);
         let is_left = |name: &String| left.is_some_and(|left| left.categories.contains(name));
@@ -116,11 +136,14 @@ impl Judgement<'_> {
     /// What follows a warning, and when it can if the warning is given only now.
     fn next_as_of_now(&self, policy: PolicyIndex, sent: &Sent) -> Option<Next> {
         let stage = self.policy(policy).stage_by_id(sent.stage)?;
-        if sent.stage.action.removes() { None } else { self.next_after_warning(policy, stage, self.ground(policy)?) }
+        match sent.stage.action.removes() {
+            true => None,
+            false => self.next_after_warning(policy, stage, self.start_of_sent(policy, sent)?),
+        }
     }
 
     fn rests_on_the_same(&self, policy: PolicyIndex, stage: usize, sent: &Sent) -> bool {
-        self.ground(policy).is_some_and(|start| {
+        self.start_of_sent(policy, sent).is_some_and(|start| {
             sent.since == self.since(start) && sent.deadline == self.deadline(policy, stage, start)
         })
     }

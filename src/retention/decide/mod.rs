@@ -154,12 +154,17 @@ pub fn judge(
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     hear::note_withdrawals(circumstances, seen, record);
-    let mut judgement = Judgement { circumstances, customer, grounds, floors, record, out };
+    let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };
+    judgement.note_returns();
     judgement.note_stops();
     judgement.withdraw();
     judgement.repeat_recalls();
-    judgement.renew_leases();
+    let has_recalled = judgement.renew_leases();
     judgement.send_what_is_due();
+    // What was taken back and not said anew at once keeps something from others again.
+    while has_recalled && judgement.withdraw() {
+        judgement.send_what_is_due();
+    }
     judgement.note_what_outlasts_floors();
     judgement.forget_deferrals();
     let wake = judgement.wake();
@@ -192,6 +197,7 @@ pub fn prospects(
     let mut record = record.clone();
     hear::note_withdrawals(circumstances, seen, &mut record);
     with_judgement(circumstances, seen, &mut record, |judgement| {
+        judgement.note_returns();
         judgement.withdraw();
         judgement.prospects(policy)
     })
@@ -208,13 +214,14 @@ fn with_judgement<T>(
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     let mut out = Vec::new();
-    look(&mut Judgement { circumstances, customer: "", grounds, floors, record, out: &mut out })
+    look(&mut Judgement { circumstances, customer: "", seen, grounds, floors, record, out: &mut out })
 }
 
 /// One customer under judgement.
 struct Judgement<'a> {
     circumstances: Circumstances<'a>,
     customer: &'a str,
+    seen: &'a [LastSeen],
     /// By policy: where its periods would start for this customer, but for requests.
     grounds: Vec<Option<Start>>,
     /// By floor.
@@ -262,8 +269,10 @@ impl<'a> Judgement<'a> {
             return;
         }
         let window_is_open = self.window_opens() == self.now();
+        let before = self.out.len();
         // Each pass sends at least one command that is then no longer due, so this ends.
         while let Some(candidate) = self.next_to_send(window_is_open) {
+            debug_assert!(self.out.len() - before < 10_000, "what was sent is due again at once");
             self.send(&candidate);
             // It may have removed what a warning is about.
             self.withdraw();

@@ -5,11 +5,11 @@
 
 use super::hear::counts_from;
 use super::keepers::View;
-use super::standing::{Addressee, Candidate, Ground};
+use super::standing::{Addressee, Candidate, Ground, applies, ground};
 use super::{Judgement, Wake};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Cause, Since};
-use crate::retention::customer::Request;
+use crate::retention::customer::{Course, Left, Request};
 use crate::retention::policy::PolicyIndex;
 
 impl Judgement<'_> {
@@ -47,6 +47,42 @@ impl Judgement<'_> {
         // Saying it again must not put off what was asked.
         let last = self.last_withdrawn_at(policy).filter(|at| counts_from(self.rules(), *at) <= self.now());
         asks.then_some(Request { cause: Cause::Withdrawn, at: last.unwrap_or(first) })
+    }
+
+    /// Where the policy's periods would start for whomever it means: activity after a withdrawal starts nothing.
+    pub(super) fn reached(&self, policy: PolicyIndex) -> Option<Timestamp> {
+        match self.withdrawn_at(policy) {
+            Some(_) => self.course(policy)?.refused_start,
+            None => ground(self.circumstances, policy, self.seen, &self.record.claims).map(|start| start.at),
+        }
+    }
+
+    /// Takes note of where policies start over for whom something was asked of them: whoever they mean later,
+    /// what was left then is covered by the period that ran again.
+    pub(super) fn note_returns(&mut self) {
+        for policy in self.policy_indices() {
+            let course = self.course(policy);
+            let was_asked = |course: &Course| course.served.or(course.withdrawn).is_some();
+            let is_asked = self.record.claims.erasure.is_some() || course.is_some_and(was_asked);
+            if is_asked && applies(self.policy(policy), &self.record.claims) {
+                let reached = self.reached(policy);
+                if reached > course.and_then(|course| course.returned) {
+                    self.course_mut(policy).returned = reached;
+                }
+            }
+        }
+    }
+
+    /// Whether the policy has started over since a request, or consent was given again. Which words on consent
+    /// came before that is known only once all have been heard.
+    pub(super) fn is_over(&self, policy: PolicyIndex, request: Request) -> bool {
+        let returned = self.course(policy).and_then(|course| course.returned).min(self.reached(policy));
+        returned > Some(request.at) || self.is_taken_back(policy, request)
+    }
+
+    /// Whether nothing more is to come of what was left.
+    pub(super) fn is_left_over(&self, policy: PolicyIndex, left: &Left) -> bool {
+        !left.again && left.request.is_some_and(|request| self.is_over(policy, request))
     }
 
     /// Whether a withdrawal has been followed by consent given again.
@@ -121,7 +157,7 @@ impl Judgement<'_> {
             return None;
         }
         let due = self.course(policy)?.left.iter().filter_map(|left| {
-            let request = left.request?;
+            let request = left.request.filter(|_| !self.is_left_over(policy, left))?;
             let stage = self.policy(policy).stage_by_id(left.stage)?;
             let target = self.rules().target_by_key(&left.target)?;
             let view = View::on_request();

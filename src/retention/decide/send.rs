@@ -66,12 +66,6 @@ impl Judgement<'_> {
             Ground::Request(request) => (request.cause, Self::request_since(request), Some(request)),
         };
         let key = self.rules().target(target).key.clone();
-        let is_same = |sent: &Sent| {
-            (sent.target.as_str(), sent.stage, sent.cause, sent.since.at) == (key.as_str(), stage, cause, since.at)
-        };
-        if self.course(policy).is_some_and(|course| course.sent.iter().any(is_same)) {
-            self.course_mut(policy).round += 1;
-        }
         let view = if request.is_some() { View::on_request() } else { View::by_period() };
         let parted = match action.removes() {
             true => self.part_for(policy, addressee, request, view),
@@ -86,7 +80,7 @@ impl Judgement<'_> {
         };
         let mut sent = Sent {
             id: Uuid::nil(),
-            round: self.course(policy).map_or(0, |course| course.round),
+            round: 0,
             target: key,
             stage,
             cause,
@@ -107,6 +101,10 @@ impl Judgement<'_> {
         if sent.expires.is_none() {
             sent.reply = Reply::Done { at: self.now(), heard: self.now() };
         }
+        if self.course(policy).is_some_and(|course| course.sent.iter().any(|other| other.says_the_same_as(&sent))) {
+            self.course_mut(policy).round += 1;
+        }
+        sent.round = self.course(policy).map_or(0, |course| course.round);
         sent.id = self.command_id(&self.policy(policy).key, &sent);
         sent
     }
@@ -133,19 +131,31 @@ impl Judgement<'_> {
     /// What a removal leaves is the policy's to remove later, unless another command names it first; what
     /// it names, nobody has to remove again.
     fn remember_what_is_left(&mut self, candidate: &Candidate, sent: &Sent) {
-        for other in &mut self.record.courses {
-            for left in other.left.iter_mut().filter(|left| left.target == sent.target && !left.again) {
-                left.categories.retain(|category| !sent.categories.contains(category));
-            }
-            other.left.retain(|left| left.again || !left.categories.is_empty());
-        }
         let request = match candidate.ground {
             Ground::Period(_) => None,
             Ground::Request(request) => Some(request),
         };
-        let categories: Vec<String> = sent.kept.iter().map(|kept| kept.category.clone()).collect();
         let rules = self.policy(candidate.policy);
+        for other in &mut self.record.courses {
+            // What an earlier stage does to a category is not what a later one of the policy does.
+            let is_of_later_stage = |left: &Left| {
+                let is_of_course = other.policy == rules.key && left.request == request;
+                is_of_course && rules.stage_by_id(left.stage) > rules.stage_by_id(sent.stage)
+            };
+            for left in other.left.iter_mut().filter(|left| left.target == sent.target && !left.again) {
+                if !is_of_later_stage(left) {
+                    left.categories.retain(|category| !sent.categories.contains(category));
+                }
+            }
+            other.left.retain(|left| left.again || !left.categories.is_empty());
+        }
+        let categories: Vec<String> = sent.kept.iter().map(|kept| kept.category.clone()).collect();
         let course = self.course_mut(candidate.policy);
+        if request.is_none() {
+            // A period that ran again speaks for what requests before it had left.
+            let is_spoken_for = |left: &Left| left.request.is_some_and(|request| request.at < sent.since.at);
+            course.left.retain(|left| left.again || left.target != sent.target || !is_spoken_for(left));
+        }
         // A later word of the same kind covers an earlier one, and of a policy's stages the later one sees to
         // what both have left.
         course.left.retain_mut(|left| {

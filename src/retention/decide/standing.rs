@@ -233,6 +233,40 @@ impl<'a> Judgement<'a> {
         if self.is_withdrawn(policy) { None } else { self.unserved_start(policy) }
     }
 
+    /// Where what was sent by period rests: activity after a withdrawal has started nothing over.
+    pub(super) fn course_start(&self, policy: PolicyIndex) -> Option<Start> {
+        if !self.is_withdrawn(policy) {
+            return self.unserved_start(policy);
+        }
+        let course = self.course(policy).filter(|course| course.since > course.served)?;
+        self.ground(policy)?;
+        let sent = course.sent.iter().rev().find(|sent| sent.cause == Cause::Period)?;
+        Some(Start { at: sent.since.at, kind: self.start_kind(&sent.since.kind)? })
+    }
+
+    /// What a command by period must rest on to stand: activity after a withdrawal takes nothing away from it.
+    pub(super) fn start_of_sent(&self, policy: PolicyIndex, sent: &Sent) -> Option<Start> {
+        let ground = self.ground(policy)?;
+        if !self.is_withdrawn(policy) {
+            return Some(ground);
+        }
+        let later = self.reached(policy).filter(|reached| *reached > sent.since.at);
+        let at = later.unwrap_or(sent.since.at);
+        let kind = self.start_kind(&sent.since.kind).unwrap_or(ground.kind);
+        Some(Start { at, kind })
+    }
+
+    fn start_kind(&self, name: &str) -> Option<StartKind> {
+        Some(match name {
+            "consent" => StartKind::Consent,
+            "history" => StartKind::History,
+            name => {
+                let place = self.rules().kinds.iter().position(|kind| kind.name == name)?;
+                StartKind::Activity(KindIndex(u8::try_from(place).ok()?))
+            }
+        })
+    }
+
     fn unserved_start(&self, policy: PolicyIndex) -> Option<Start> {
         let start = self.ground(policy)?;
         match self.course(policy).and_then(|course| course.served) {
@@ -299,7 +333,7 @@ impl<'a> Judgement<'a> {
         if self.known_since(policy) == KnownSince::Unknown {
             return None;
         }
-        let start = self.unserved_start(policy)?;
+        let start = self.course_start(policy)?;
         for (place, stage) in self.policy(policy).stages.iter().enumerate() {
             if stage.action.removes() {
                 let to = self.to_remove(policy, place);

@@ -3,19 +3,24 @@
 use super::Judgement;
 use super::keepers::View;
 use crate::retention::command::{Cause, Command, Verb};
-use crate::retention::customer::{Course, Left, Recalled, Reply, Request, Sent};
+use crate::retention::customer::{Course, Left, Recalled, Reply, Sent};
 use crate::retention::gate::KnownSince;
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 impl Judgement<'_> {
     /// First every policy that starts over does, for from then on it keeps its categories again; only then
     /// can be seen which other commands have lost their ground.
-    pub(super) fn withdraw(&mut self) {
+    /// Whether anything was recalled for want of ground.
+    pub(super) fn withdraw(&mut self) -> bool {
         for place in 0..self.record.courses.len() {
             self.start_over(place);
         }
+        let mut any = false;
         // A recall may make a keeper of the policy whose command it is, and so take away the next ground.
-        while self.recall_what_lost_its_ground() {}
+        while self.recall_what_lost_its_ground() {
+            any = true;
+        }
+        any
     }
 
     fn recall_what_lost_its_ground(&mut self) -> bool {
@@ -35,42 +40,30 @@ impl Judgement<'_> {
         let course = &self.record.courses[place];
         let Some(policy) = self.rules().policy_by_key(&course.policy) else { return };
         let Some(start) = self.start(policy) else { return };
-        // Whatever was left on a request is covered by the period that runs again.
-        let is_over = |left: &Left| !left.again && left.request.is_some_and(|request| self.is_over(policy, request));
-        let past: Vec<bool> = course.left.iter().map(is_over).collect();
-        let has_returned = past.contains(&true);
-        let came_later = course.since.is_some_and(|since| start.at > since);
-        if has_returned {
-            let course = &mut self.record.courses[place];
-            let mut past = past.into_iter();
-            course.left.retain(|_| !past.next().unwrap_or(false));
+        if course.since.is_none_or(|since| start.at <= since) {
+            return;
         }
-        if came_later {
-            let now = self.now();
-            let course = &mut self.record.courses[place];
-            // A hold that ended before has deferred nothing of what begins now.
-            course.deferral.take_if(|deferral| deferral.ended(now).is_some());
-            let standing = places_to_recall(&self.record.courses[place], |sent| sent.cause == Cause::Period);
-            self.recall(place, &standing);
-        }
+        let now = self.now();
         let course = &mut self.record.courses[place];
-        if came_later {
-            // What was done is over, unless others that say the same still wait for an answer.
-            let waits = |sent: &Sent| sent.cause != Cause::Period && !matches!(sent.reply, Reply::Done { .. });
-            let all = std::mem::take(&mut course.sent);
-            let remain: Vec<bool> =
-                all.iter().map(|sent| all.iter().any(|other| waits(other) && is_same(other, sent))).collect();
-            course.sent = all.into_iter().zip(remain).filter_map(|(sent, remains)| remains.then_some(sent)).collect();
-            course.left.retain(|left| left.request.is_some());
-            course.since = None;
-        }
-        course.round += u32::from(came_later || has_returned);
-    }
-
-    /// Whether a policy that runs anew covers what was asked for.
-    fn is_over(&self, policy: PolicyIndex, request: Request) -> bool {
-        let starts_later = self.start(policy).is_some_and(|start| request.at < start.at);
-        starts_later || self.is_taken_back(policy, request)
+        // A hold that ended before has deferred nothing of what begins now.
+        course.deferral.take_if(|deferral| deferral.ended(now).is_some());
+        let standing = places_to_recall(&self.record.courses[place], |sent| sent.cause == Cause::Period);
+        self.recall(place, &standing);
+        let course = &mut self.record.courses[place];
+        // What was done is over, unless others that say the same still wait for an answer, or it speaks for
+        // earlier ones that do.
+        let waits = |sent: &Sent| sent.cause != Cause::Period && !matches!(sent.reply, Reply::Done { .. });
+        let all = std::mem::take(&mut course.sent);
+        let remains = |place: usize| {
+            let sent = &all[place];
+            let speaks = sent.cause != Cause::Period && all[..place].iter().any(waits);
+            speaks || all.iter().any(|other| waits(other) && other.says_the_same_as(sent))
+        };
+        let remain: Vec<bool> = (0..all.len()).map(remains).collect();
+        course.sent = all.into_iter().zip(remain).filter_map(|(sent, remains)| remains.then_some(sent)).collect();
+        course.left.retain(|left| left.request.is_some());
+        course.since = None;
+        course.round += 1;
     }
 
     fn ground_is_gone(&self, policy: Option<PolicyIndex>, sent: &Sent) -> bool {
@@ -99,7 +92,7 @@ impl Judgement<'_> {
         if self.last_stop(policy, Some(sent.id)).is_some() {
             return true;
         }
-        match self.ground(policy) {
+        match self.start_of_sent(policy, sent) {
             Some(start) if start.at > sent.since.at || self.deadline(policy, stage, start) > self.now() => return true,
             // What was asked for since takes no ground away, and what isn't known yet neither.
             None if self.known_since(policy) != KnownSince::Unknown => return true,
@@ -136,7 +129,8 @@ impl Judgement<'_> {
         let request = sent.request();
         let is_it = |left: &Left| left.target == sent.target && left.stage == sent.stage && left.request == request;
         let left = left.iter().find(|left| is_it(left));
-        let others: Vec<&Sent> = all.iter().filter(|other| other.id != sent.id && is_same(other, sent)).collect();
+        let others: Vec<&Sent> =
+            all.iter().filter(|other| other.id != sent.id && other.says_the_same_as(sent)).collect();
         if !others.is_empty() && request.is_some_and(|request| self.is_over(policy, request)) {
             return;
         }
@@ -160,7 +154,9 @@ impl Judgement<'_> {
         };
         let lefts = &mut self.record.courses[course].left;
         lefts.retain(|left| !(left.target == new.target && left.stage == new.stage && left.request == new.request));
-        lefts.push(new);
+        if new.again || !new.categories.is_empty() {
+            lefts.push(new);
+        }
     }
 
     /// What others had left, and a command that is recalled had named, nobody has named any more.
@@ -263,11 +259,6 @@ impl Judgement<'_> {
                 None => false,
             }
     }
-}
-
-/// Whether two commands say the same to one target.
-fn is_same(one: &Sent, other: &Sent) -> bool {
-    (&one.target, one.stage, one.cause, one.since.at) == (&other.target, other.stage, other.cause, other.since.at)
 }
 
 /// Those among what was sent that are gone and can still be recalled: a removal until it is done, a warning
