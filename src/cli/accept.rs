@@ -67,7 +67,7 @@ pub fn accept(args: AcceptArgs) -> anyhow::Result<ExitCode> {
     let source = source(&config, key)?;
     let clients = clients(&config);
     let accepted = held(&clients, &config, source, doubt)?;
-    let id = Uuid::new_v4();
+    let id = Uuid::now_v7();
     let order = Order::Accept { source: key.to_owned(), doubt };
     let orders = (0..config.topics.partitions).map(|partition| (partition, order.clone()));
     send(&clients, &config, &args.who, id, orders.collect())?;
