@@ -13,7 +13,7 @@ use lapsed::retention::progress::{History, PartitionProgress};
 use lapsed::telemetry::metrics::Metrics;
 use lapsed::wire::progress::{self, PROGRESS, Progress};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -387,6 +387,21 @@ fn a_topic_that_joins_later_is_read_from_its_beginning() {
         let is_whole = report.rules[0].history == History::Whole;
         assert_eq!(is_whole, report.topic == joining, "{report:?}");
     }
+    worker.stop();
+}
+
+#[test]
+fn partitions_that_are_added_are_read_under_way() {
+    let mut stage = Stage::new(2);
+    stage.logins(0..4, 2);
+    let worker = Running::start(&stage.config(), "a");
+    stage.until_complete(2);
+    wait(admin().create_partitions([&NewPartitions::new(&stage.source(), 4)], &AdminOptions::new())).unwrap();
+    stage.until("noticed", |stage| stage.reports().next_back().unwrap().topics[0].partitions == 4);
+    stage.logins(4..12, 4);
+    stage.until_complete(4);
+    assert_eq!(stage.customers().len(), 12);
+    assert_eq!(stage.latest()[&3].rules[0].history, History::Whole);
     worker.stop();
 }
 

@@ -1,7 +1,8 @@
-//! Load for as long as is asked for, while instances are killed at random: nobody is lost, and memory stays.
+//! Load for as long as is asked for, while instances are killed at random: nobody is lost, and memory stays,
+//! since our own records go some minutes after the customers.
 
 use crate::faults::on_one_broker;
-use crate::trial::SETTING;
+use crate::trial::{SETTING, Setting};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ fn long_run() {
     // By minute: the most that any instance took.
     let mut memory: BTreeMap<u64, u64> = BTreeMap::new();
     let pods = ["pod-0", "pod-1", "pod-2"];
-    let verdict = on_one_broker(SETTING, |trial| {
+    let setting = Setting { forgets: Some(("PT1M", "PT2M")), ..SETTING };
+    let verdict = on_one_broker(setting, |trial| {
         pods[1..].iter().for_each(|pod| trial.start(pod));
         let begun = Instant::now();
         let mut next_kill = Instant::now() + Duration::from_secs(20);

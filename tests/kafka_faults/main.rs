@@ -12,6 +12,7 @@
 
 mod faults;
 mod long_run;
+mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;

@@ -4,6 +4,8 @@
 use crate::support::proxy::Proxy;
 use crate::support::service::{Application, Instance, instant, now_ms, target_obeys, text};
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,19 +25,25 @@ pub struct Setting {
     pub replicas: u32,
     pub lateness_seconds: i64,
     pub max_silence: &'static str,
+    /// After how long our own records of a customer go, and the hash that is left of them, if soon.
+    pub forgets: Option<(&'static str, &'static str)>,
 }
 
-pub const SETTING: Setting = Setting { replicas: 1, lateness_seconds: LATENESS_SECONDS, max_silence: "PT2M" };
+pub const SETTING: Setting =
+    Setting { replicas: 1, lateness_seconds: LATENESS_SECONDS, max_silence: "PT2M", forgets: None };
 
 pub fn yaml(name: &str, bootstrap: &str, setting: Setting) -> String {
-    let Setting { replicas, lateness_seconds, max_silence } = setting;
+    let Setting { replicas, lateness_seconds, max_silence, forgets } = setting;
+    let forget = forgets.map_or(String::new(), |(after, for_as_long)| {
+        format!("forget: {{after: {after}, suppress_for: {for_as_long}}}\n")
+    });
     format!(
         "application: {name}
 time_zone: Europe/Amsterdam
 short_periods: true
 max_gate_lag: PT20S
 brake: {{per_day: 100%, at_least: 1000000}}
-kafka: {{bootstrap.servers: '{bootstrap}', session.timeout.ms: 6000, heartbeat.interval.ms: 1000, socket.timeout.ms: 8000}}
+{forget}kafka: {{bootstrap.servers: '{bootstrap}', session.timeout.ms: 6000, heartbeat.interval.ms: 1000, socket.timeout.ms: 8000}}
 evidence: {{key: a key of this test only}}
 http: {{listen: '127.0.0.1:0'}}
 topics: {{partitions: 4, replication_factor: {replicas}}}
@@ -70,6 +78,17 @@ policies:
 struct Event {
     at_ms: i64,
     appended_ms: i64,
+}
+
+/// What a source can still deliver keeps what is left of the forgotten.
+fn keep_records_for(bootstrap: &str, topic: &str, time: Duration) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let milliseconds = time.as_millis().to_string();
+    let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("retention.ms", &milliseconds);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let altered = runtime.block_on(admin.alter_configs([&config], &AdminOptions::new())).unwrap();
+    altered.into_iter().for_each(|topic| _ = topic.unwrap());
 }
 
 /// What a trial comes to.
@@ -111,6 +130,9 @@ impl<'p> Trial<'p> {
     pub fn play(direct: &str, proxy: &'p Proxy, setting: Setting, test: impl FnOnce(&Trial<'p>)) -> Verdict {
         let application = Application::new(direct, |name, _| yaml(name, &proxy.address, setting));
         application.create_topics_replicated(i32::try_from(setting.replicas).unwrap());
+        if setting.forgets.is_some() {
+            keep_records_for(direct, &application.topic("activity"), Duration::from_secs(180));
+        }
         let producer = ClientConfig::new()
             .set("bootstrap.servers", direct)
             .set("enable.idempotence", "true")

@@ -282,8 +282,8 @@ impl<'f> Request<'f> {
                 answer.topics(&topics, |answer| {
                     answer.i16(error);
                     [-1, -1, -1].into_iter().for_each(|unknown| answer.i64(unknown));
-                    // No aborted transactions, no preferred replica, no records.
-                    [-1, -1, -1].into_iter().for_each(|none| answer.i32(none));
+                    // No aborted transactions, no preferred replica, no bytes of records.
+                    [-1, -1, 0].into_iter().for_each(|none| answer.i32(none));
                 });
             }
             LIST_OFFSETS => {

@@ -127,6 +127,9 @@ impl IngestWorker {
                     tracing::warn!(%error, "the brokers did not say where partitions begin; asking again");
                     self.status.beat();
                     self.outlet.check()?;
+                    // A topic that has grown has partitions that this client has not heard of, and would not
+                    // for minutes.
+                    let _ = self.uncommitted.fetch_metadata(None, CALL_TIMEOUT);
                     std::thread::sleep(PAUSE);
                 }
             }
