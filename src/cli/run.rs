@@ -103,7 +103,14 @@ impl Service {
         serve(&config, &metrics, Instance { track: track.clone(), ingest: ingest.clone() }, sender.clone())?;
 
         let names = Names::new(&config.application, &args.instance);
-        let worker = TrackWorker::new(names, clients.clone(), config.clone(), track, Arc::clone(&next[0]))?;
+        let worker = TrackWorker::new(
+            names,
+            clients.clone(),
+            config.clone(),
+            track,
+            Arc::clone(&next[0]),
+            crate::track::questions::queue().1,
+        )?;
         let stopping = stop.clone();
         spawn("track", sender.clone(), move || worker.run(&stopping).map_err(|error| error.to_string()))?;
         let worker = IngestWorker::new(&args.instance, clients.clone(), config.clone(), ingest, Arc::clone(&next[1]))?;
