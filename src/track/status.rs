@@ -36,6 +36,8 @@ struct Observed {
 
 struct SourceObserved {
     open: bool,
+    /// The shard's now when it was first seen closed since it was last open.
+    closed_since: Option<Timestamp>,
     lag: Option<Seconds>,
     doubts: Vec<Doubt>,
 }
@@ -86,13 +88,21 @@ impl TrackStatus {
         }
     }
 
-    pub(super) fn running(&self, partition: u32) {
+    pub fn running(&self, partition: u32) {
         locked(&self.shards).insert(partition, ShardState::Running);
     }
 
-    pub(super) fn forget(&self, partition: u32) {
+    pub fn forget(&self, partition: u32) {
         locked(&self.shards).remove(&partition);
         locked(&self.observed).remove(&partition);
+    }
+
+    /// By source, since when a shard of this instance has seen its gate closed; as far as it knows.
+    pub fn closed_since(&self, partition: u32) -> BTreeMap<String, Timestamp> {
+        let observed = locked(&self.observed);
+        let Some(shard) = observed.get(&partition) else { return BTreeMap::new() };
+        let sources = shard.config.rules.sources.iter().zip(&shard.sources);
+        sources.filter_map(|(trust, source)| Some((trust.key.clone(), source.closed_since?))).collect()
     }
 
     /// The group has told this instance which shards are its own, be it none.
@@ -105,22 +115,29 @@ impl TrackStatus {
     }
 
     /// Takes in how a shard is after a batch.
-    pub(super) fn observe(&self, partition: u32, shard: &Shard) {
+    pub fn observe(&self, partition: u32, shard: &Shard) {
         let gate = shard.gate();
         let now = shard.now();
         let source = |place: usize| {
             let index = SourceIndex(u16::try_from(place).unwrap_or(u16::MAX));
             let now = now.unwrap_or(Timestamp::MIN);
+            let open = gate.is_open(index, now);
             SourceObserved {
-                open: gate.is_open(index, now),
+                open,
+                closed_since: (!open).then_some(now),
                 lag: gate.lag(index, now),
                 doubts: gate.doubts(index, now),
             }
         };
         let config = shard.config().clone();
         let sources: Vec<SourceObserved> = (0..config.rules.sources.len()).map(source).collect();
-        let observed = Observed { stats: shard.stats(), now, sources, config };
-        let before = locked(&self.observed).insert(partition, observed);
+        let mut observed = Observed { stats: shard.stats(), now, sources, config };
+        let mut all = locked(&self.observed);
+        if let Some(before) = all.get(&partition) {
+            observed.keep_since(before);
+        }
+        let before = all.insert(partition, observed);
+        drop(all);
         self.tell_changes(partition, before);
     }
 
@@ -202,6 +219,16 @@ impl TrackStatus {
 }
 
 impl Observed {
+    /// A gate that was closed before has been so since then.
+    fn keep_since(&mut self, before: &Observed) {
+        for (place, source) in self.sources.iter_mut().enumerate().filter(|(_, source)| !source.open) {
+            let key = &self.config.rules.sources[place].key;
+            let was = before.config.rules.sources.iter().position(|trust| trust.key == *key);
+            let since = was.and_then(|place| before.sources[place].closed_since);
+            source.closed_since = since.or(source.closed_since);
+        }
+    }
+
     fn add_to(&self, metrics: &Metrics) {
         let rules = &self.config.rules;
         metrics.table_bytes.add(whole(self.stats.memory_bytes));

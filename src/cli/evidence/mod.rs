@@ -14,6 +14,7 @@ mod timeline;
 
 use super::config_args::ConfigArgs;
 use crate::config::Config;
+use crate::http::outside::EvidenceOf;
 use crate::kafka::clients::Clients;
 use crate::retention::calendar::{Timestamp, first_instant_after, first_instant_of};
 use crate::wire::audit::Entry;
@@ -61,21 +62,51 @@ pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
     match (&args.customer, &args.policy, args.from, args.to) {
         (Some(customer), ..) => of_customer(&config, customer, args.json),
         (None, Some(policy), Some(from), Some(to)) if from <= to => {
-            let scope = Scope {
-                application: config.application.clone(),
-                policy: policy.clone(),
-                from,
-                to,
-                begins: first_instant_of(from, config.zone),
-                ends: first_instant_after(to, config.zone),
-                zone: config.zone,
-            };
-            of_policy(&config, scope, args.json)
+            of_policy(&config, scope(&config, policy, from, to), args.json)
         }
         _ => {
             writeln!(std::io::stderr(), "lapsed: --to lies before --from")?;
             Ok(ExitCode::from(2))
         }
+    }
+}
+
+/// Evidence as it is printed; `None`: there is none.
+///
+/// # Errors
+/// When audit can't be read to its end.
+pub fn found(clients: &Clients, config: &Config, of: &EvidenceOf, as_text: bool) -> anyhow::Result<Option<String>> {
+    let topic = format!("{}.audit", config.application);
+    match of {
+        EvidenceOf::Customer(customer) => {
+            let pseudonym = config.evidence.pseudonyms.of(customer.as_bytes());
+            let mut timeline = Timeline::new(pseudonym, config.zone);
+            let unread = reading::read(clients, &topic, |key, time, entry| timeline.take(key, time, entry))?;
+            if timeline.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(if as_text { timeline.text(unread) } else { timeline.json(unread) }))
+        }
+        EvidenceOf::Policy(policy, from, to) => {
+            let mut certificate = Certificate::new(scope(config, policy, *from, *to));
+            let unread = reading::read(clients, &topic, |key, time, entry| certificate.take(key, time, entry))?;
+            if certificate.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(if as_text { certificate.text(unread) } else { certificate.json(unread) }))
+        }
+    }
+}
+
+fn scope(config: &Config, policy: &str, from: NaiveDate, to: NaiveDate) -> Scope {
+    Scope {
+        application: config.application.clone(),
+        policy: policy.to_owned(),
+        from,
+        to,
+        begins: first_instant_of(from, config.zone),
+        ends: first_instant_after(to, config.zone),
+        zone: config.zone,
     }
 }
 

@@ -7,7 +7,8 @@ use crate::retention::brake::Braking;
 use crate::retention::calendar::Timestamp;
 use crate::retention::customer::Record;
 use crate::retention::decide::{Farewell, Outlook, Standing, Unlimited, explain, standing_at};
-use crate::retention::policy::TargetIndex;
+use crate::retention::gate::Doubt;
+use crate::retention::policy::{SourceIndex, TargetIndex};
 
 /// What is known of one customer.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Explained {
     pub forgotten: Option<Farewell>,
     /// Since its log is behind the clock, nothing but recalls leaves the shard.
     pub is_behind: bool,
+    /// Sources whose gate is closed, in the order of the configuration, and why.
+    pub closed: Vec<(SourceIndex, Vec<Doubt>)>,
 }
 
 /// A customer's state and what comes of it.
@@ -51,7 +54,11 @@ impl Shard {
         let now = self.now.unwrap_or(wall);
         let forgotten = self.forgotten.get(self.config.evidence.pseudonyms.of(customer)).cloned();
         let is_behind = wall - now > self.config.rules.gate_lag_max;
-        Explained { now, known: self.known(customer, now), forgotten, is_behind }
+        let sources =
+            (0..self.config.rules.sources.len()).map(|place| SourceIndex(u16::try_from(place).unwrap_or(u16::MAX)));
+        let closed = sources.filter(|source| !self.gate.is_open(*source, now));
+        let closed = closed.map(|source| (source, self.gate.doubts(source, now))).collect();
+        Explained { now, known: self.known(customer, now), forgotten, is_behind, closed }
     }
 
     fn known(&self, customer: &[u8], now: Timestamp) -> Option<Known> {
