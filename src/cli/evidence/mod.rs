@@ -13,6 +13,7 @@ mod tests;
 mod timeline;
 
 use super::config_args::ConfigArgs;
+use super::remote::{Either, EitherArgs};
 use crate::config::Config;
 use crate::http::outside::EvidenceOf;
 use crate::kafka::clients::Clients;
@@ -21,6 +22,7 @@ use crate::wire::audit::Entry;
 use anyhow::Context;
 use certificate::{Certificate, Scope};
 use chrono::NaiveDate;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::process::ExitCode;
 use timeline::Timeline;
@@ -33,13 +35,14 @@ use timeline::Timeline;
     lapsed evidence -c lapsed.yaml --policy offers \\
                     --from 2026-01-01 --to 2026-12-31       the certificate of destruction
 
-It reads the application's audit topic as of now; the service need not run. The evidence key finds the customer:
+With -c it reads the application's audit topic as of now; the service need not run. With --url a running instance
+does, and the look-up stands in audit. The evidence key finds the customer:
 evidence names nobody. A certificate lists the commands that first left in the period, with what has become of them
 since. Its SHA-256 is that of the listed lines, each with a line feed; with --json, of the members of each command
 in the order of the text, with one space between. Exits with 1 if there is no such evidence.")]
 pub struct EvidenceArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    whence: EitherArgs,
     /// The customer's id, as it came in
     #[arg(required_unless_present = "policy", conflicts_with_all = ["policy", "from", "to"])]
     customer: Option<String>,
@@ -57,8 +60,25 @@ pub struct EvidenceArgs {
     json: bool,
 }
 
-pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?.config;
+pub fn evidence(mut args: EvidenceArgs) -> anyhow::Result<ExitCode> {
+    match std::mem::take(&mut args.whence).choose()? {
+        Either::Kafka(config) => read_oneself(&config, &args),
+        Either::Service(remote) => {
+            let mut body = json!({});
+            let asked = [("customer", args.customer.map(Value::from)), ("policy", args.policy.map(Value::from))];
+            let days = [("from", args.from), ("to", args.to)].map(|(name, day)| (name, day.map(|day| json!(day))));
+            for (name, value) in asked.into_iter().chain(days) {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            }
+            print(&remote.post_for("evidence", &body, if args.json { "application/json" } else { "text/plain" })?)
+        }
+    }
+}
+
+fn read_oneself(config: &ConfigArgs, args: &EvidenceArgs) -> anyhow::Result<ExitCode> {
+    let config = config.load()?.config;
     match (&args.customer, &args.policy, args.from, args.to) {
         (Some(customer), ..) => of_customer(&config, customer, args.json),
         (None, Some(policy), Some(from), Some(to)) if from <= to => {
