@@ -5,6 +5,7 @@ mod check;
 mod config_args;
 mod demo;
 mod demo_kafka;
+mod demo_page;
 mod due;
 mod evidence;
 mod explain;
