@@ -12,6 +12,8 @@ mod rig;
 mod browser;
 
 use browser::Browser;
+use lapsed::retention::calendar::Timestamp;
+use lapsed::wire::progress::PartitionProgress;
 use office::{DESK, Office, text};
 use rig::{Entry, activity, at, config, progress, progress_with};
 
@@ -27,12 +29,13 @@ fn busy() -> Office {
     }
     entries.extend((0..12).map(|number| activity(now, &format!("old{number}"), "login", at("2024-01-10"))));
     entries.push(progress(now, &config));
-    entries.push(progress_with(now + 60, &config, |partition| partition.gap = Some(rig_instant(now))));
-    Office::open(2, entries)
-}
-
-fn rig_instant(seconds: i64) -> lapsed::retention::calendar::Timestamp {
-    lapsed::retention::calendar::Timestamp(seconds)
+    let office = Office::open(2, entries);
+    let status = || serde_json::from_str::<serde_json::Value>(&office.get("/api/v1/status").1).unwrap();
+    office.until(|| (status()["policies"][0]["waiting_for_release"] == 12).then_some(()));
+    let gap = |partition: &mut PartitionProgress| partition.gap = Some(Timestamp(now));
+    office.append(vec![progress_with(now + 60, &config, gap)]);
+    office.until(|| (status()["sources"][0]["open"] == false).then_some(()));
+    office
 }
 
 #[test]

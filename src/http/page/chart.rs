@@ -80,8 +80,11 @@ fn drawing(policies: &[PolicyFuture], first: NaiveDate, days: usize, most: u64) 
         let (date, x) = (first + Days::new(day as u64), day * DAY_WIDTH);
         if date.day() == 1 {
             let _ = write!(out, "<line class=\"grid\" x1=\"{x}\" y1=\"0\" x2=\"{x}\" y2=\"{HEIGHT}\"/>");
-            let y = HEIGHT + 14;
-            let _ = write!(out, "<text class=\"label\" x=\"{}\" y=\"{y}\">{}</text>", x + 2, date.format("%b"));
+            // At the very end its name would be cut off.
+            if day + 12 < days {
+                let (x, y) = (x + 2, HEIGHT + 14);
+                let _ = write!(out, "<text class=\"label\" x=\"{x}\" y=\"{y}\">{}</text>", date.format("%b"));
+            }
         }
         let mut below = 0;
         for (place, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.customers[day] > 0) {

@@ -147,7 +147,7 @@
       }
       table.append(thead, tbody);
       const left = told.total > told.rows.length ? `The first ${told.rows.length} of ${told.total}. ` : "";
-      body.replaceChildren(element("p", `${left}${told.waiting_for_release} wait for a release: \`lapsed release ${policy}\`.`), table);
+      body.replaceChildren(element("p", `${left}${told.waiting_for_release} wait for a release (lapsed release ${policy}).`), table);
     } catch (error) {
       body.replaceChildren(failed(error));
     }
