@@ -159,7 +159,14 @@ fn service(
     let mut workers = Vec::new();
     if whole {
         let names = Names::new(application, "bench");
-        let track = TrackWorker::new(names, clients, config, track_status.clone(), Arc::default())?;
+        let track = TrackWorker::new(
+            names,
+            clients,
+            config,
+            track_status.clone(),
+            Arc::default(),
+            lapsed::track::questions::queue().1,
+        )?;
         let stop = stop.clone();
         workers.push(std::thread::spawn(move || track.run(&stop).map_err(|error| error.to_string())));
     }

@@ -59,7 +59,7 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "track" => &["retention", "wire", "config", "track", "kafka", "telemetry"],
         "kafka" => &["kafka"],
         "simulated" => &["retention", "wire", "config", "ingest", "track", "simulated"],
-        "http" => &["http", "telemetry"],
+        "http" => &["retention", "wire", "config", "track", "http", "telemetry"],
         "telemetry" => &["telemetry"],
         _ => &["retention", "wire", "config", "ingest", "track", "kafka", "simulated", "http", "telemetry", "cli"],
     }

@@ -9,8 +9,8 @@ use lapsed::retention::customer::AckResult;
 use lapsed::retention::decide::Answered;
 use lapsed::retention::policy::{Action, Mode};
 use lapsed::wire::audit::{
-    Acknowledged, AuditError, Brake, Entry, Floor, Forgotten, Instruction, Kept, Next, Order, Policy, SCHEMA, Sent,
-    Since, Stage, decode, encode,
+    Acknowledged, AuditError, Brake, Entry, Floor, Forgotten, Instruction, Kept, LookUp, Next, Order, Ordered,
+    OrderedKind, Policy, Question, SCHEMA, Sent, Since, Stage, decode, encode,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -192,6 +192,22 @@ fn brakes() -> impl Strategy<Value = Brake> {
     )
 }
 
+fn look_ups() -> impl Strategy<Value = LookUp> {
+    let questions =
+        prop_oneof![Just(Question::Explain), Just(Question::Evidence), Just(Question::Due), Just(Question::Reconcile)];
+    (questions, text(), any::<Option<u64>>()).prop_map(|(question, by, customers)| LookUp { question, by, customers })
+}
+
+fn ordered() -> impl Strategy<Value = Ordered> {
+    let orders = prop_oneof![Just(OrderedKind::Hold), Just(OrderedKind::Unhold), Just(OrderedKind::Erase)];
+    (orders, text(), text(), prop::option::of(text())).prop_map(|(order, by, reason, hold)| Ordered {
+        order,
+        by,
+        reason,
+        hold,
+    })
+}
+
 fn entries() -> impl Strategy<Value = Entry> {
     prop_oneof![
         sent().prop_map(Entry::Sent),
@@ -200,6 +216,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         policies().prop_map(Entry::Policy),
         instructions().prop_map(Entry::Instruction),
         brakes().prop_map(Entry::Brake),
+        look_ups().prop_map(Entry::LookUp),
+        ordered().prop_map(Entry::Ordered),
     ]
 }
 

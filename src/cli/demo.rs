@@ -1,5 +1,6 @@
 //! `lapsed demo`: a town of customers in time-lapse.
 
+use super::demo_page::{DemoPage, TOKEN};
 use crate::config::{Config, Environment, load};
 use crate::retention::calendar::{Timestamp, first_instant_of, local_date};
 use crate::retention::command::{Command, Verb};
@@ -35,6 +36,9 @@ pub struct DemoArgs {
     /// The same seed makes the same town
     #[arg(long, default_value_t = 7)]
     pub(super) seed: u64,
+    /// Where the status page is served meanwhile
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    listen: std::net::SocketAddr,
     /// Run on this broker instead
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
@@ -109,6 +113,9 @@ struct Show {
     seen_while_broken: u64,
     colour: bool,
     out: std::io::Stdout,
+    page: Option<DemoPage>,
+    /// Of the time-lapse.
+    cluster_now: Timestamp,
 }
 
 /// What happened in a month to those who have no name.
@@ -135,19 +142,47 @@ impl Show {
             seen_while_broken: 0,
             colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             out: std::io::stdout(),
+            page: None,
+            cluster_now: Timestamp(0),
         }
     }
 
     fn play(&mut self, args: &DemoArgs) -> anyhow::Result<()> {
         self.introduce()?;
+        // As fast as it goes, nobody could look.
+        if args.seconds > 0 {
+            self.serve_page(args)?;
+        }
         let days = args.years * 365;
         let begun = Instant::now();
         for day in 0..days {
             self.day(day)?;
             let due = Duration::from_secs(args.seconds).mul_f64(day as f64 / days as f64);
-            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            self.wait_until(begun + due);
         }
         self.close(begun.elapsed())
+    }
+
+    fn serve_page(&mut self, args: &DemoArgs) -> std::io::Result<()> {
+        match DemoPage::serve(self.cluster.config(), args.listen) {
+            Ok(page) => {
+                writeln!(
+                    self.out,
+                    "The status page: http://{}/ (the token is '{TOKEN}', the customers are 4711, 4712, …)\n",
+                    page.address
+                )?;
+                self.page = Some(page);
+                Ok(())
+            }
+            Err(error) => writeln!(self.out, "No status page: {} can't be listened at ({error})\n", args.listen),
+        }
+    }
+
+    fn wait_until(&mut self, until: Instant) {
+        if let Some(page) = &mut self.page {
+            page.turn(self.cluster.shards(), self.cluster_now);
+        }
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
     fn introduce(&mut self) -> std::io::Result<()> {
@@ -219,6 +254,7 @@ impl Show {
     }
 
     fn tick(&mut self, now_ms: i64) -> std::io::Result<()> {
+        self.cluster_now = Timestamp::from_millis_floor(now_ms);
         let date = local_date(Timestamp::from_millis_floor(now_ms), self.cluster.config().zone);
         for happening in self.cluster.tick(now_ms) {
             match happening {

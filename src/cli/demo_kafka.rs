@@ -7,6 +7,7 @@ use crate::ingest::worker::IngestWorker;
 use crate::kafka::clients::{Clients, Isolation};
 use crate::kafka::topics::{Owner, create_plain, look};
 use crate::telemetry::metrics::Metrics;
+use crate::track::questions::queue;
 use crate::track::status::TrackStatus;
 use crate::track::worker::{Names, TrackWorker};
 use anyhow::Context;
@@ -109,7 +110,7 @@ fn start(clients: &Clients, config: &Arc<Config>, stop: &Arc<AtomicBool>) -> any
     let metrics = Arc::new(Metrics::new());
     let names = Names::new(&config.application, "demo");
     let status = Arc::new(TrackStatus::new(metrics.clone()));
-    let track = TrackWorker::new(names, clients.clone(), config.clone(), status, Arc::default())?;
+    let track = TrackWorker::new(names, clients.clone(), config.clone(), status, Arc::default(), queue().1)?;
     let status = Arc::new(IngestStatus::new(metrics));
     let ingest = IngestWorker::new("demo", clients.clone(), config.clone(), status, Arc::default())?;
     let (stop_track, stop_ingest) = (stop.clone(), stop.clone());

@@ -1,15 +1,19 @@
 //! `lapsed due`: who is due by a date, and for what they wait.
 
 use super::config_args::ConfigArgs;
+use super::progress::spinner;
+use super::remote::{Either, EitherArgs, Remote};
 use super::shards;
+use super::table::{Table, day, list, text};
 use crate::config::Config;
+use crate::http::answers;
 use crate::kafka::clients::Clients;
-use crate::retention::calendar::{Timestamp, first_instant_after, local_date};
+use crate::retention::calendar::{first_instant_after, local_date};
 use crate::retention::policy::PolicyIndex;
 use crate::track::shard::{Listed, Waits};
 use anyhow::Context;
 use chrono::NaiveDate;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,12 +23,14 @@ use std::sync::Arc;
 #[command(after_long_help = "\
     lapsed due -c lapsed.yaml offers                      who is due today
     lapsed due -c lapsed.yaml offers --by 2026-12-31      and by then, if nothing changes
+    lapsed due --url http://lapsed:8080 --token-file /secrets/desk offers
 
-It reads the shards' state from Kafka as of the last transaction; the service need not run, and is not
-disturbed. Customers' ids are shown: mind where you print them.")]
+With -c it reads the shards' state from Kafka as of the last transaction; the service need not run, and is not
+disturbed. With --url a running instance is asked, and the look-up stands in audit. Customers' ids are shown: mind
+where you print them.")]
 pub struct DueArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    whence: EitherArgs,
     /// The policy's key
     policy: String,
     /// Due on this day or earlier; without it, today
@@ -35,36 +41,80 @@ pub struct DueArgs {
     json: bool,
 }
 
+/// Who is due, in the order in which it is shown.
+struct Found {
+    by: String,
+    rows: Vec<Value>,
+    total: u64,
+    waiting_for_release: u64,
+    waiting_for_mode: u64,
+}
+
 pub fn due(args: DueArgs) -> anyhow::Result<ExitCode> {
-    let config = Arc::new(args.config.load()?.config);
-    let policy = policy(&config, &args.policy)?;
-    let clients = Clients::new(config.kafka.clone(), format!("{}-due", config.application));
-    let now = shards::now();
-    let by = args.by.unwrap_or_else(|| local_date(now, config.zone));
-    let before = first_instant_after(by, config.zone);
-    let shards = shards::read(&clients, &config)?;
-    let mut listed: Vec<Listed> = shards.iter().flat_map(|shard| shard.due_before(policy, before, now)).collect();
-    listed.sort_by(|a, b| (a.prospect.due.deadline, &a.customer).cmp(&(b.prospect.due.deadline, &b.customer)));
+    let found = match args.whence.choose()? {
+        Either::Kafka(config) => read(&config, &args.policy, args.by)?,
+        Either::Service(remote) => ask(&remote, &args.policy, args.by)?,
+    };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if args.json {
-        for listed in &listed {
-            writeln!(out, "{}", as_json(listed, &config))?;
-        }
+        found.rows.iter().try_for_each(|row| writeln!(out, "{row}"))?;
     } else {
-        write_table(&mut out, &listed, &config)?;
+        write_table(&mut out, &found.rows)?;
     }
     out.flush()?;
-    let waiting = |waits| listed.iter().filter(|listed| listed.waits == waits).count();
+    let Found { by, total, waiting_for_release, waiting_for_mode, rows } = found;
+    let others = total - waiting_for_release - waiting_for_mode;
     writeln!(
         std::io::stderr(),
-        "{} due in {} by {by}: {} wait for a release, {} for the policy's mode, {} for their time or the gate",
-        listed.len(),
-        args.policy,
-        waiting(Waits::Release),
-        waiting(Waits::Mode),
-        waiting(Waits::Gate),
+        "{total} due in {} by {by}: {waiting_for_release} wait for a release, {waiting_for_mode} for the policy's \
+         mode, {others} for their time or the gate",
+        args.policy
     )?;
+    if (rows.len() as u64) < total {
+        writeln!(std::io::stderr(), "only the first {} are listed", rows.len())?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(config: &ConfigArgs, key: &str, by: Option<NaiveDate>) -> anyhow::Result<Found> {
+    let config = Arc::new(config.load()?.config);
+    let policy = policy(&config, key)?;
+    let clients = Clients::new(config.kafka.clone(), format!("{}-due", config.application));
+    let now = shards::now();
+    let by = by.unwrap_or_else(|| local_date(now, config.zone));
+    let before = first_instant_after(by, config.zone);
+    let waiting = spinner("the shards' state is read");
+    let shards = shards::read(&clients, &config);
+    waiting.finish_and_clear();
+    let mut listed: Vec<Listed> = shards?.iter().flat_map(|shard| shard.due_before(policy, before, now)).collect();
+    listed.sort_by(|a, b| (a.prospect.due.deadline, &a.customer).cmp(&(b.prospect.due.deadline, &b.customer)));
+    let waiting = |waits| listed.iter().filter(|listed| listed.waits == waits).count() as u64;
+    Ok(Found {
+        by: by.to_string(),
+        total: listed.len() as u64,
+        waiting_for_release: waiting(Waits::Release),
+        waiting_for_mode: waiting(Waits::Mode),
+        rows: listed.iter().map(|listed| answers::listed(listed, &config)).collect(),
+    })
+}
+
+fn ask(remote: &Remote, policy: &str, by: Option<NaiveDate>) -> anyhow::Result<Found> {
+    let mut body = json!({"policy": policy});
+    if let Some(by) = by {
+        body["by"] = json!(by);
+    }
+    let waiting = spinner("every customer is looked at");
+    let told = remote.post("due", &body);
+    waiting.finish_and_clear();
+    let told = told?;
+    let number = |field: &str| told[field].as_u64().unwrap_or(0);
+    Ok(Found {
+        by: text(&told["by"]),
+        total: number("total"),
+        waiting_for_release: number("waiting_for_release"),
+        waiting_for_mode: number("waiting_for_mode"),
+        rows: list(&told, "rows").to_vec(),
+    })
 }
 
 /// The place of a policy.
@@ -78,52 +128,19 @@ pub fn policy(config: &Config, key: &str) -> anyhow::Result<PolicyIndex> {
     })
 }
 
-fn date(at: Timestamp, config: &Config) -> String {
-    local_date(at, config.zone).to_string()
-}
-
-fn waits_for(waits: Waits) -> &'static str {
-    match waits {
-        Waits::Gate => "gate",
-        Waits::Mode => "mode",
-        Waits::Release => "release",
+fn write_table(out: &mut impl Write, rows: &[Value]) -> std::io::Result<()> {
+    let mut table = Table::new(["customer", "deadline", "command", "cause", "since", "waits for", "held by"]);
+    for row in rows {
+        let since = &row["since"];
+        table.row([
+            text(&row["customer"]),
+            day(&row["deadline"]),
+            text(&row["command"]),
+            text(&row["cause"]),
+            format!("{} {}", text(&since["date"]), text(&since["kind"])),
+            text(&row["waits_for"]),
+            text(&row["held_by"]),
+        ]);
     }
-}
-
-fn as_json(listed: &Listed, config: &Config) -> serde_json::Value {
-    let prospect = &listed.prospect;
-    json!({
-        "customer": listed.customer,
-        "policy": config.rules.policies[usize::from(listed.policy.0)].key,
-        "command": prospect.action.name(),
-        "cause": prospect.cause.name(),
-        "since": {"kind": prospect.since.kind, "date": date(prospect.since.at, config)},
-        "deadline": prospect.due.deadline.to_local_string(config.zone),
-        "held_by": prospect.held_by,
-        "waits_for": waits_for(listed.waits),
-    })
-}
-
-fn write_table(out: &mut impl Write, listed: &[Listed], config: &Config) -> std::io::Result<()> {
-    let width = listed.iter().map(|listed| listed.customer.chars().count()).max().unwrap_or(0).clamp(8, 40);
-    writeln!(
-        out,
-        "{:width$}  {:<10}  {:<10}  {:<15}  {:<24}  {:<8}  held by",
-        "customer", "deadline", "command", "cause", "since", "waits for"
-    )?;
-    for listed in listed {
-        let prospect = &listed.prospect;
-        let since = format!("{} {}", date(prospect.since.at, config), prospect.since.kind);
-        writeln!(
-            out,
-            "{:width$}  {:<10}  {:<10}  {:<15}  {since:<24}  {:<9}  {}",
-            listed.customer,
-            date(prospect.due.deadline, config),
-            prospect.action.name(),
-            prospect.cause.name(),
-            waits_for(listed.waits),
-            prospect.held_by.as_deref().unwrap_or("-"),
-        )?;
-    }
-    Ok(())
+    table.write(out)
 }

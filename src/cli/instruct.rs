@@ -3,8 +3,11 @@
 
 use super::config_args::ConfigArgs;
 use super::due::policy;
+use super::remote::{Either, EitherArgs, Remote};
 use super::shards;
+use super::table::text;
 use crate::config::Config;
+use crate::http::api::share;
 use crate::kafka::clients::Clients;
 use crate::retention::brake::{Instruction, Order};
 use crate::retention::calendar::first_instant_after;
@@ -12,6 +15,7 @@ use crate::wire::instruction;
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer};
+use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,7 +36,7 @@ nothing is released. The release is bound to the policy's version, and ends when
 given ahead. It also lifts the brake, or a stop by hand, of this policy.")]
 pub struct ReleaseArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    whence: EitherArgs,
     /// The policy's key
     policy: String,
     /// Whoever is due on this day or earlier
@@ -57,7 +61,7 @@ pub struct ReleaseArgs {
 Nothing but recalls leaves from then on, further attempts included, until `lapsed release`.")]
 pub struct StopArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    whence: EitherArgs,
     /// The policy's key
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     policy: Option<String>,
@@ -74,13 +78,33 @@ pub(super) struct Who {
     /// Why; it stands in audit
     #[arg(long)]
     reason: String,
-    /// Who; it stands in audit
+    /// Who; it stands in audit. A service that is asked knows it by the token
     #[arg(long, env = "USER", default_value = "unknown")]
     by: String,
 }
 
-pub fn release(args: ReleaseArgs) -> anyhow::Result<ExitCode> {
-    let config = Arc::new(args.config.load()?.config);
+pub fn release(mut args: ReleaseArgs) -> anyhow::Result<ExitCode> {
+    match std::mem::take(&mut args.whence).choose()? {
+        Either::Kafka(config) => release_on_kafka(&config, &args),
+        Either::Service(remote) => ask_for_release(&remote, &args),
+    }
+}
+
+fn ask_for_release(remote: &Remote, args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
+    let mut body = json!({
+        "policy": args.policy, "due_by": args.due_by, "at_most": args.at_most, "reason": args.who.reason,
+    });
+    if let Some(per_day) = args.per_day {
+        body["per_day"] = json!(per_day);
+    }
+    let told = remote.post("release", &body)?;
+    let (released, id) = (&told["released"], text(&told["instruction"]));
+    writeln!(std::io::stderr(), "released: {released} in '{}' due by {} (instruction {id})", args.policy, args.due_by)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn release_on_kafka(config: &ConfigArgs, args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(config.load()?.config);
     let index = policy(&config, &args.policy)?;
     let version = &config.rules.policies[usize::from(index.0)].version;
     let clients = clients(&config);
@@ -124,13 +148,24 @@ pub fn release(args: ReleaseArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A shard's part of what may go a day; whoever has somebody to let go may let go of one.
-fn share(per_day: u64, number: u64, total: u64) -> u64 {
-    if total == 0 { 0 } else { (u128::from(per_day) * u128::from(number) / u128::from(total)).max(1) as u64 }
+pub fn stop(mut args: StopArgs) -> anyhow::Result<ExitCode> {
+    match std::mem::take(&mut args.whence).choose()? {
+        Either::Kafka(config) => stop_on_kafka(&config, &args),
+        Either::Service(remote) => {
+            let told = remote.post("stop", &json!({"policy": args.policy, "reason": args.who.reason}))?;
+            tell_stopped(args.policy.as_deref(), &text(&told["instruction"]))
+        }
+    }
 }
 
-pub fn stop(args: StopArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?.config;
+fn tell_stopped(policy: Option<&str>, id: &str) -> anyhow::Result<ExitCode> {
+    let what = policy.map_or("all policies".to_owned(), |key| format!("'{key}'"));
+    writeln!(std::io::stderr(), "stopped: {what} (instruction {id})")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop_on_kafka(config: &ConfigArgs, args: &StopArgs) -> anyhow::Result<ExitCode> {
+    let config = config.load()?.config;
     if let Some(key) = &args.policy {
         policy(&config, key)?;
     }
@@ -138,9 +173,7 @@ pub fn stop(args: StopArgs) -> anyhow::Result<ExitCode> {
     let orders =
         (0..config.topics.partitions).map(|partition| (partition, Order::Stop { policy: args.policy.clone() }));
     send(&clients(&config), &config, &args.who, id, orders.collect())?;
-    let what = args.policy.as_deref().map_or("all policies".to_owned(), |key| format!("'{key}'"));
-    writeln!(std::io::stderr(), "stopped: {what} (instruction {id})")?;
-    Ok(ExitCode::SUCCESS)
+    tell_stopped(args.policy.as_deref(), &id.to_string())
 }
 
 pub(super) fn clients(config: &Config) -> Clients {

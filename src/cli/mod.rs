@@ -5,16 +5,26 @@ mod check;
 mod config_args;
 mod demo;
 mod demo_kafka;
+mod demo_page;
 mod due;
 mod evidence;
+mod explain;
 mod extract;
+mod forecast;
+mod hold;
 mod instruct;
+mod manual;
+mod progress;
+mod reconcile;
 pub mod records;
+mod remote;
 mod run;
 mod schema;
 mod shards;
 mod simulate;
 mod statement;
+mod status;
+mod table;
 pub mod topics;
 
 use clap::{Parser, Subcommand};
@@ -34,17 +44,26 @@ pub struct Arguments {
 enum Command {
     Accept(accept::AcceptArgs),
     Check(check::CheckArgs),
+    Completions(manual::CompletionsArgs),
     Demo(demo::DemoArgs),
     Due(due::DueArgs),
+    Erase(hold::EraseArgs),
     Evidence(evidence::EvidenceArgs),
+    Explain(explain::ExplainArgs),
     Extract(extract::ExtractArgs),
+    Forecast(forecast::ForecastArgs),
+    Hold(hold::HoldArgs),
+    Man(manual::ManArgs),
+    Reconcile(reconcile::ReconcileArgs),
     Release(instruct::ReleaseArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
     Statement(statement::StatementArgs),
+    Status(status::StatusArgs),
     Stop(instruct::StopArgs),
     Topics(topics::TopicsArgs),
+    Unhold(hold::UnholdArgs),
 }
 
 /// Runs a subcommand.
@@ -56,7 +75,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Accept(args) => accept::accept(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Completions(args) => manual::completions(args),
         Command::Due(args) => due::due(args),
+        Command::Erase(args) => hold::erase(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Forecast(args) => forecast::forecast(args),
+        Command::Hold(args) => hold::hold(args),
+        Command::Man(args) => manual::man(args),
+        Command::Reconcile(args) => reconcile::reconcile(args),
+        Command::Status(args) => status::status(args),
+        Command::Unhold(args) => hold::unhold(args),
         Command::Evidence(args) => evidence::evidence(args),
         Command::Extract(args) => extract::extract(args),
         Command::Release(args) => instruct::release(args),

@@ -82,7 +82,7 @@ pub fn read(at: &At<'_>, environment: Environment) -> Option<BTreeMap<String, St
             complain(&format!("sets the same as '{other}'; keep one"));
         }
         let Some(text) = value.text() else { continue };
-        let left = environment == Environment::Leave && is_reference(text);
+        let left = environment != Environment::Resolve && is_reference(text);
         match check(kind, text) {
             // Not the value: it may be a secret.
             Err(must) if !left => value.error(format!("must be {must}")),

@@ -16,6 +16,9 @@ pub enum Environment {
     /// The same, but for secrets, which stand below `kafka`, in `evidence.key` and in the `secret` of
     /// `http.tokens`: those are left as they are, a fixed evidence key serves, and no token opens anything.
     Leave,
+    /// As `Leave`, and a reference anywhere else is an error: the file comes from somebody else, who must
+    /// learn nothing of this process.
+    Refuse,
 }
 
 /// A configuration, and what is worth a second look in it.
@@ -159,7 +162,7 @@ fn merge(into: &mut Node, from: Node, path: &str, problems: &Problems) {
 }
 
 fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Problems) {
-    if environment == Environment::Leave && is_secret(path) {
+    if environment != Environment::Resolve && is_secret(path) {
         return;
     }
     match &mut node.value {
@@ -171,6 +174,16 @@ fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Pro
         Value::List(list) => {
             for (place, node) in list.iter_mut().enumerate() {
                 resolve(node, &format!("{path}[{place}]"), environment, problems);
+            }
+        }
+        Value::Scalar(scalar) if environment == Environment::Refuse => {
+            if is_reference(&scalar.text) {
+                problems.error(
+                    &node.place,
+                    path,
+                    "refers to an environment or a file, and is not resolved here; write it out",
+                );
+                node.value = Value::Broken;
             }
         }
         Value::Scalar(scalar) => match resolved(&scalar.text) {

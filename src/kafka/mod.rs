@@ -8,6 +8,7 @@
 
 pub mod clients;
 pub mod offsets;
+pub mod owners;
 pub mod restore;
 pub mod topics;
 pub mod transaction;

@@ -12,6 +12,7 @@
 //! * [`gate`]: what progress proves
 //! * [`decide`]: what leaves now, and when to look again
 //! * [`brake`]: how much may leave, and what waits for a person
+//! * [`forecast`]: how much falls due per day, policy and target
 //! * [`window`]: days and hours at which commands leave
 //! * [`command`]: what a target is told, and the identity of it
 
@@ -23,6 +24,7 @@ pub mod claims;
 pub mod command;
 pub mod customer;
 pub mod decide;
+pub mod forecast;
 pub mod gate;
 pub mod policy;
 pub mod progress;

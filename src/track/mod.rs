@@ -5,6 +5,7 @@
 //! * [`table`]: the customers of a shard, in flat columns; [`ids`]: their ids
 //! * [`forgotten`]: what is left of those whose record is gone
 //! * [`due`]: which of them to look at when; [`waiting`]: who waits for the gate, or for a release
+//! * [`questions`]: what other threads ask of the shards
 //! * [`worker`]: the loop on Kafka
 //! * [`status`]: what the rest of the process sees of it
 
@@ -12,6 +13,7 @@ pub mod due;
 pub mod forgotten;
 pub mod ids;
 pub mod outputs;
+pub mod questions;
 pub mod shard;
 pub mod status;
 pub mod table;

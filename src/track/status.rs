@@ -32,6 +32,8 @@ struct Observed {
     stats: Stats,
     clock: Clock,
     gate: GateTable,
+    /// The shard's now when a source was first seen closed since it was last open.
+    closed_since: BTreeMap<String, Timestamp>,
     /// Since it was restored everyone who was due has been judged once: until then it would show fewer.
     is_settled: bool,
 }
@@ -104,13 +106,20 @@ impl TrackStatus {
         }
     }
 
-    pub(super) fn running(&self, partition: u32) {
+    pub fn running(&self, partition: u32) {
         locked(&self.shards).insert(partition, ShardState::Running);
     }
 
-    pub(super) fn forget(&self, partition: u32) {
+    pub fn forget(&self, partition: u32) {
         locked(&self.shards).remove(&partition);
         locked(&self.observed).remove(&partition);
+    }
+
+    /// By source, since when a shard of this instance has seen its gate closed; as far as it knows.
+    pub fn closed_since(&self, partition: u32) -> BTreeMap<String, Timestamp> {
+        let observed = locked(&self.observed);
+        let Some(shard) = observed.get(&partition) else { return BTreeMap::new() };
+        shard.closed_since.clone()
     }
 
     /// The group has told this instance which shards are its own, be it none.
@@ -123,18 +132,20 @@ impl TrackStatus {
     }
 
     /// Takes in how a shard is after a batch; `is_through`: nobody is left who could be judged by now.
-    pub(super) fn observe(&self, partition: u32, shard: &Shard, is_through: bool) {
+    pub fn observe(&self, partition: u32, shard: &Shard, is_through: bool) {
         let mut observed = locked(&self.observed);
         let before = observed.remove(&partition);
         let stood = before.as_ref().map(|before| before.clock).filter(|clock| clock.shows == shard.now());
-        let after = Observed {
+        let mut after = Observed {
             config: shard.config().clone(),
             stats: shard.stats(),
             clock: stood.unwrap_or(Clock { shows: shard.now(), since: Instant::now() }),
             gate: shard.gate().clone(),
+            closed_since: BTreeMap::new(),
             is_settled: (is_through && shard.now().is_some())
                 || before.as_ref().is_some_and(|before| before.is_settled),
         };
+        after.closed_since = after.closed_sources(before.as_ref());
         after.tell_changes(partition, before.as_ref());
         observed.insert(partition, after);
     }
@@ -215,6 +226,14 @@ impl Observed {
                 tracing::info!(shard = partition, source, open, doubts, "gate");
             }
         }
+    }
+
+    /// A gate that was closed before has been so since then.
+    fn closed_sources(&self, before: Option<&Observed>) -> BTreeMap<String, Timestamp> {
+        let now = self.clock.shows.unwrap_or(Timestamp::MIN);
+        let closed = self.sources().filter(|(index, _)| !self.gate.is_open(*index, now));
+        let since = |key: &str| before.and_then(|before| before.closed_since.get(key).copied()).unwrap_or(now);
+        closed.map(|(_, key)| (key.to_owned(), since(key))).collect()
     }
 
     fn sources(&self) -> impl Iterator<Item = (SourceIndex, &str)> {

@@ -275,7 +275,12 @@ impl Table {
 
     /// All slots with a customer in them, in order.
     pub fn slots(&self) -> impl Iterator<Item = Slot> + use<'_> {
-        (0..self.slots).map(Slot).filter(|slot| self.has_mark(*slot, Mark::TAKEN))
+        self.slots_from(Slot(0))
+    }
+
+    /// The same, from one on: a scan that is done in portions goes on there.
+    pub fn slots_from(&self, first: Slot) -> impl Iterator<Item = Slot> + use<'_> {
+        (first.0..self.slots).map(Slot).filter(|slot| self.has_mark(*slot, Mark::TAKEN))
     }
 
     /// Goes over to other kinds. What is seen of a kind that is no longer named is kept aside, and found

@@ -8,6 +8,7 @@
 //!   and restored.
 
 use super::outputs::Outputs;
+use super::questions::Questions;
 use super::shard::{Applied, Home, Input, More, RestoreError as ShardError, Shard};
 use super::status::TrackStatus;
 use crate::config::Config;
@@ -158,6 +159,7 @@ pub struct TrackWorker {
     trimmed: Instant,
     /// A configuration to take over between two batches.
     next_config: Arc<Mutex<Option<Arc<Config>>>>,
+    questions: Questions,
 }
 
 impl TrackWorker {
@@ -171,6 +173,7 @@ impl TrackWorker {
         config: Arc<Config>,
         status: Arc<TrackStatus>,
         next_config: Arc<Mutex<Option<Arc<Config>>>>,
+        questions: Questions,
     ) -> Result<TrackWorker, TrackError> {
         let consumer =
             Arc::new(clients.group_member(&names.group, Some(&names.group_instance), Membership::default())?);
@@ -195,6 +198,7 @@ impl TrackWorker {
             status,
             trimmed: Instant::now(),
             next_config,
+            questions,
         })
     }
 
@@ -210,6 +214,7 @@ impl TrackWorker {
             self.rebalance()?;
             self.restore()?;
             self.batch()?;
+            self.answer();
             self.trim();
         }
         self.consumer.unsubscribe();
@@ -220,8 +225,14 @@ impl TrackWorker {
         let next = self.next_config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(config) = next {
             self.config = config;
+            self.questions.interrupt_all();
             self.slots.values_mut().for_each(|slot| slot.shard.reconfigure(self.config.clone()));
         }
+    }
+
+    fn answer(&mut self) {
+        let slots = &self.slots;
+        self.questions.turn(|partition| slots.get(&partition).filter(|slot| slot.running).map(|slot| &slot.shard));
     }
 
     /// Takes in what rebalances have done.
@@ -256,6 +267,7 @@ impl TrackWorker {
 
     fn close(&mut self, partition: u32) {
         self.slots.remove(&partition);
+        self.questions.interrupt(partition);
         self.restorer.cancel(partition);
         self.status.forget(partition);
     }
@@ -371,7 +383,7 @@ impl TrackWorker {
     fn batch(&mut self) -> Result<(), TrackError> {
         let consumer = self.consumer.clone();
         let Some(metadata) = consumer.group_metadata() else { return Ok(()) };
-        let messages = collect(&consumer, self.slots.values().any(|slot| slot.waiting))?;
+        let messages = collect(&consumer, self.is_busy())?;
         if consumer.context().is_changed() {
             // A rebalance: nothing of what was buffered may be used; what stays is read again.
             drop(messages);
@@ -381,6 +393,11 @@ impl TrackWorker {
         drop(messages);
         self.decide(&touched);
         self.finish(&touched, &metadata)
+    }
+
+    /// There is something to do without input.
+    fn is_busy(&self) -> bool {
+        self.questions.are_under_way() || self.slots.values().any(|slot| slot.waiting)
     }
 
     fn rewind_all(&mut self) -> Result<(), TrackError> {

@@ -10,5 +10,6 @@ mod events;
 mod firing;
 mod forgetting;
 mod merging;
+mod questions;
 mod reload;
 mod rig;

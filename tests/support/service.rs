@@ -122,6 +122,11 @@ impl Instance {
         assert!(sent.success());
     }
 
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     pub fn tail(&self) -> String {
         tail(&self.log)
     }

@@ -13,13 +13,16 @@ mod tests;
 mod timeline;
 
 use super::config_args::ConfigArgs;
+use super::remote::{Either, EitherArgs};
 use crate::config::Config;
+use crate::http::outside::EvidenceOf;
 use crate::kafka::clients::Clients;
 use crate::retention::calendar::{Timestamp, first_instant_after, first_instant_of};
 use crate::wire::audit::Entry;
 use anyhow::Context;
 use certificate::{Certificate, Scope};
 use chrono::NaiveDate;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::process::ExitCode;
 use timeline::Timeline;
@@ -32,13 +35,14 @@ use timeline::Timeline;
     lapsed evidence -c lapsed.yaml --policy offers \\
                     --from 2026-01-01 --to 2026-12-31       the certificate of destruction
 
-It reads the application's audit topic as of now; the service need not run. The evidence key finds the customer:
+With -c it reads the application's audit topic as of now; the service need not run. With --url a running instance
+does, and the look-up stands in audit. The evidence key finds the customer:
 evidence names nobody. A certificate lists the commands that first left in the period, with what has become of them
 since. Its SHA-256 is that of the listed lines, each with a line feed; with --json, of the members of each command
 in the order of the text, with one space between. Exits with 1 if there is no such evidence.")]
 pub struct EvidenceArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    whence: EitherArgs,
     /// The customer's id, as it came in
     #[arg(required_unless_present = "policy", conflicts_with_all = ["policy", "from", "to"])]
     customer: Option<String>,
@@ -56,26 +60,73 @@ pub struct EvidenceArgs {
     json: bool,
 }
 
-pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?.config;
+pub fn evidence(mut args: EvidenceArgs) -> anyhow::Result<ExitCode> {
+    match std::mem::take(&mut args.whence).choose()? {
+        Either::Kafka(config) => read_oneself(&config, &args),
+        Either::Service(remote) => {
+            let mut body = json!({});
+            let asked = [("customer", args.customer.map(Value::from)), ("policy", args.policy.map(Value::from))];
+            let days = [("from", args.from), ("to", args.to)].map(|(name, day)| (name, day.map(|day| json!(day))));
+            for (name, value) in asked.into_iter().chain(days) {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            }
+            print(&remote.post_for("evidence", &body, if args.json { "application/json" } else { "text/plain" })?)
+        }
+    }
+}
+
+fn read_oneself(config: &ConfigArgs, args: &EvidenceArgs) -> anyhow::Result<ExitCode> {
+    let config = config.load()?.config;
     match (&args.customer, &args.policy, args.from, args.to) {
         (Some(customer), ..) => of_customer(&config, customer, args.json),
         (None, Some(policy), Some(from), Some(to)) if from <= to => {
-            let scope = Scope {
-                application: config.application.clone(),
-                policy: policy.clone(),
-                from,
-                to,
-                begins: first_instant_of(from, config.zone),
-                ends: first_instant_after(to, config.zone),
-                zone: config.zone,
-            };
-            of_policy(&config, scope, args.json)
+            of_policy(&config, scope(&config, policy, from, to), args.json)
         }
         _ => {
             writeln!(std::io::stderr(), "lapsed: --to lies before --from")?;
             Ok(ExitCode::from(2))
         }
+    }
+}
+
+/// Evidence as it is printed; `None`: there is none.
+///
+/// # Errors
+/// When audit can't be read to its end.
+pub fn found(clients: &Clients, config: &Config, of: &EvidenceOf, as_text: bool) -> anyhow::Result<Option<String>> {
+    let topic = format!("{}.audit", config.application);
+    match of {
+        EvidenceOf::Customer(customer) => {
+            let pseudonym = config.evidence.pseudonyms.of(customer.as_bytes());
+            let mut timeline = Timeline::new(pseudonym, config.zone);
+            let unread = reading::read(clients, &topic, |key, time, entry| timeline.take(key, time, entry))?;
+            if timeline.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(if as_text { timeline.text(unread) } else { timeline.json(unread) }))
+        }
+        EvidenceOf::Policy(policy, from, to) => {
+            let mut certificate = Certificate::new(scope(config, policy, *from, *to));
+            let unread = reading::read(clients, &topic, |key, time, entry| certificate.take(key, time, entry))?;
+            if certificate.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(if as_text { certificate.text(unread) } else { certificate.json(unread) }))
+        }
+    }
+}
+
+fn scope(config: &Config, policy: &str, from: NaiveDate, to: NaiveDate) -> Scope {
+    Scope {
+        application: config.application.clone(),
+        policy: policy.to_owned(),
+        from,
+        to,
+        begins: first_instant_of(from, config.zone),
+        ends: first_instant_after(to, config.zone),
+        zone: config.zone,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::retention::command::{Cause, Verb};
 use crate::retention::customer::AckResult;
 use crate::retention::decide::Answered;
 use crate::retention::pseudonym::Pseudonym;
-use crate::wire::audit::{Acknowledged, Entry, Forgotten, Sent, encode};
+use crate::wire::audit::{Acknowledged, Entry, Forgotten, Ordered, OrderedKind, Question, Sent, encode};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -30,15 +30,18 @@ impl Timeline {
     pub fn take(&mut self, key: &str, time: Timestamp, entry: Entry) {
         match entry {
             Entry::Policy(policy) => self.promises.take(time, policy),
-            Entry::Sent(_) | Entry::Acknowledged(_) | Entry::Forgotten(_) if key == self.pseudonym => {
+            Entry::Sent(_) | Entry::Acknowledged(_) | Entry::Forgotten(_) | Entry::LookUp(_) | Entry::Ordered(_)
+                if key == self.pseudonym =>
+            {
                 self.entries.push((time, entry));
             }
             _ => {}
         }
     }
 
+    /// Nothing was ever done; that somebody has asked is no deed.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.iter().all(|(_, entry)| matches!(entry, Entry::LookUp(_)))
     }
 
     fn in_order(self) -> (Vec<(Timestamp, Entry)>, Texts) {
@@ -68,6 +71,14 @@ impl Timeline {
                     }
                     Entry::Acknowledged(ack) => write_acknowledged(&mut out, ack, zone)?,
                     Entry::Forgotten(forgotten) => write_forgotten(&mut out, forgotten, zone)?,
+                    Entry::LookUp(look_up) => {
+                        let question = match look_up.question {
+                            Question::Evidence => "evidence of this",
+                            _ => "an explanation",
+                        };
+                        writeln!(out, "{} asked for {question}", look_up.by)?;
+                    }
+                    Entry::Ordered(ordered) => write_ordered(&mut out, ordered)?,
                     Entry::Policy(_) | Entry::Instruction(_) | Entry::Brake(_) => {}
                 }
             }
@@ -168,6 +179,16 @@ fn write_acknowledged(out: &mut String, ack: &Acknowledged, zone: Tz) -> std::fm
     };
     writeln!(out, "{} answered {result} (attempt {} of {}{what})", ack.target, ack.attempt, ack.command)?;
     writeln!(out, "    executed, it says, at {}", ack.executed.to_local_string(zone))
+}
+
+fn write_ordered(out: &mut String, ordered: &Ordered) -> std::fmt::Result {
+    let Ordered { order, by, reason, hold } = ordered;
+    let hold = hold.as_deref().unwrap_or_default();
+    match order {
+        OrderedKind::Hold => writeln!(out, "{by} placed the hold {hold}: {reason}"),
+        OrderedKind::Unhold => writeln!(out, "{by} lifted the hold {hold}: {reason}"),
+        OrderedKind::Erase => writeln!(out, "{by} asked for erasure: {reason}"),
+    }
 }
 
 fn write_forgotten(out: &mut String, forgotten: &Forgotten, zone: Tz) -> std::fmt::Result {

@@ -114,7 +114,7 @@ fn token(at: &At<'_>, environment: Environment) -> Option<Token> {
 /// `None`: secrets are not resolved.
 fn secret(at: &At<'_>, environment: Environment) -> Option<Option<Secret>> {
     let text = at.text()?;
-    if environment == Environment::Leave {
+    if environment != Environment::Resolve {
         return Some(None);
     }
     if text.trim().is_empty() {
@@ -142,7 +142,7 @@ fn evidence_of(at: &At<'_>, context: &Context) -> Option<Evidence> {
 
 fn evidence_key(at: &At<'_>, environment: Environment) -> Option<String> {
     let text = at.text()?;
-    if environment == Environment::Leave {
+    if environment != Environment::Resolve {
         return Some(OFFLINE_KEY.to_owned());
     }
     if text.trim().is_empty() {

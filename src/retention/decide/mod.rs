@@ -10,11 +10,15 @@
 //!    it names from what stays.
 //! 4. the next [`Wake`], and whether our own record may go ([`farewell`]).
 //!
+//! [`explain`] and [`forecast`] look at the same, and decide nothing.
+//!
 //! It cannot fail, and a second judgement at the same instant changes nothing.
 
 mod acknowledge;
 mod defer;
+mod explain;
 mod farewell;
+mod forecast;
 mod hear;
 mod keepers;
 mod lease;
@@ -24,7 +28,9 @@ mod standing;
 mod withdraw;
 
 pub use acknowledge::{Answered, acknowledge};
+pub use explain::{Expected, Outlook, Standing, Wait, explain, standing_at};
 pub use farewell::{Farewell, is_from_before};
+pub use forecast::{Coming, coming, coming_from};
 pub use hear::{hear, see};
 pub use standing::{Start, StartKind, applies, starting_point};
 
@@ -35,6 +41,7 @@ use super::command::{Cause, Command, Since};
 use super::customer::{Course, Record};
 use super::gate::{Gate, KnownSince};
 use super::policy::{Action, PolicyIndex, Rulebook};
+use keepers::View;
 use standing::{Candidate, FloorStanding, Ground};
 
 /// What may leave at this moment.
@@ -316,15 +323,16 @@ impl<'a> Judgement<'a> {
     }
 
     fn prospects(&self, policy: PolicyIndex) -> Vec<Prospect> {
-        let prospect = |candidate: &Candidate| {
-            let (cause, since) = match candidate.ground {
-                Ground::Period(start) => (Cause::Period, self.since(start)),
-                Ground::Request(request) => (request.cause, Judgement::request_since(request)),
-            };
-            let held_by = self.deferring_hold(candidate).map(|stop| stop.id);
-            Prospect { due: self.due(candidate), cause, action: candidate.action, since, held_by }
+        self.candidates(policy).iter().map(|candidate| self.prospect(candidate)).collect()
+    }
+
+    fn prospect(&self, candidate: &Candidate) -> Prospect {
+        let (cause, since) = match candidate.ground {
+            Ground::Period(start) => (Cause::Period, self.since(start)),
+            Ground::Request(request) => (request.cause, Judgement::request_since(request)),
         };
-        self.candidates(policy).iter().map(prospect).collect()
+        let held_by = self.deferring_hold(candidate).map(|stop| stop.id);
+        Prospect { due: self.due(candidate), cause, action: candidate.action, since, held_by }
     }
 
     fn wake(&mut self) -> Wake {

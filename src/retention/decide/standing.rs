@@ -459,7 +459,7 @@ impl<'a> Judgement<'a> {
     }
 
     /// When the notice of the last warning given before a stage ends, if the stage is the next after it.
-    fn notice_end(&self, policy: PolicyIndex, stage: usize, start: Start) -> Option<Timestamp> {
+    pub(super) fn notice_end(&self, policy: PolicyIndex, stage: usize, start: Start) -> Option<Timestamp> {
         let warnings = (0..stage).rev().filter(|&earlier| !self.policy(policy).stages[earlier].action.removes());
         let (warning, given) =
             warnings.filter_map(|warning| Some((warning, self.given_at(policy, warning)?))).next()?;

@@ -15,7 +15,7 @@ use crate::wire::state::encode_record;
 
 /// What the gate says at one moment, by policy: asked once, not for every customer.
 #[derive(Debug)]
-struct Standing {
+pub(super) struct Standing {
     known_since: Vec<KnownSince>,
     floors_known_since: Vec<KnownSince>,
     proven: Vec<Option<Timestamp>>,
@@ -79,7 +79,7 @@ impl Shard {
         More::Nothing
     }
 
-    fn standing(&self, now: Timestamp) -> Standing {
+    pub(super) fn standing(&self, now: Timestamp) -> Standing {
         let rules = &self.config.rules;
         let index = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
         let policies = (0..rules.policies.len()).map(|place| PolicyIndex(index(place)));

@@ -11,6 +11,9 @@
 //! * [`evidence`]: what goes to audit
 //! * [`stats`]: what metrics ask for, from [`counts`] that are kept
 //! * [`survey`]: who is due by a date
+//! * [`foretell`]: what falls due per day, under the rules in force or under others
+//! * [`explain`]: where one customer stands, and a target's list of customers against ours
+//! * [`overview`]: gate, brakes and counts
 //! * [`undo`]: taking a batch back
 
 mod apply;
@@ -18,14 +21,20 @@ mod braking;
 mod counts;
 mod decide;
 mod evidence;
+mod explain;
+mod foretell;
+mod overview;
 mod restore;
 mod stats;
 mod survey;
 mod undo;
 
+pub use explain::{Explained, Known, Reconciled};
+pub use foretell::{Foretelling, Foretold, Shift};
+pub use overview::{Overview, PolicyOverview, SourceOverview};
 pub use restore::RestoreError;
 pub use stats::{PolicyStats, Stats};
-pub use survey::{Listed, Waits};
+pub use survey::{Listed, Listing, Survey, Waits};
 
 use super::due::Due;
 use super::forgotten::Forgotten;

@@ -36,6 +36,8 @@ pub enum Entry {
     Policy(Policy),
     Instruction(Instruction),
     Brake(Brake),
+    LookUp(LookUp),
+    Ordered(Ordered),
 }
 
 /// A command that left: the first time, again, or to recall another. Dates, deadline and categories as
@@ -235,6 +237,46 @@ pub struct Brake {
     pub tripped: bool,
 }
 
+/// Somebody asked about customers: about one, whose pseudonym is the key; who is due in a policy, whose key
+/// is the key; or about a list, without a key. Told when it was asked, before it was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookUp {
+    #[serde(with = "word")]
+    pub question: Question,
+    /// The token's name.
+    pub by: String,
+    /// How many customers were asked about; `None`: one, or as many as are due.
+    pub customers: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    Explain,
+    Evidence,
+    Due,
+    Reconcile,
+}
+
+/// Somebody placed or lifted a hold on a customer, or asked for erasure, through the service. Keyed by the
+/// customer's pseudonym; told before the signal is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    #[serde(with = "word")]
+    pub order: OrderedKind,
+    /// The token's name.
+    pub by: String,
+    pub reason: String,
+    /// Of the hold.
+    pub hold: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderedKind {
+    Hold,
+    Unhold,
+    Erase,
+}
+
 /// Why bytes are no entry this version can read.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -263,7 +305,8 @@ struct Head {
     time: Timestamp,
 }
 
-/// Appends a record's value. `time` is the shard's now.
+/// Appends a record's value. `time` is the shard's now; of look-ups and of what was ordered through an instance,
+/// its clock.
 pub fn encode(entry: &Entry, time: Timestamp, buffer: &mut Vec<u8>) {
     match entry {
         Entry::Sent(body) => write("sent", body, time, buffer),
@@ -272,6 +315,8 @@ pub fn encode(entry: &Entry, time: Timestamp, buffer: &mut Vec<u8>) {
         Entry::Policy(body) => write("policy", body, time, buffer),
         Entry::Instruction(body) => write("instruction", body, time, buffer),
         Entry::Brake(body) => write("brake", body, time, buffer),
+        Entry::LookUp(body) => write("look_up", body, time, buffer),
+        Entry::Ordered(body) => write("ordered", body, time, buffer),
     }
 }
 
@@ -296,6 +341,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Timestamp, Entry), AuditError> {
         "policy" => Entry::Policy(serde_json::from_slice(bytes)?),
         "instruction" => Entry::Instruction(serde_json::from_slice(bytes)?),
         "brake" => Entry::Brake(serde_json::from_slice(bytes)?),
+        "look_up" => Entry::LookUp(serde_json::from_slice(bytes)?),
+        "ordered" => Entry::Ordered(serde_json::from_slice(bytes)?),
         _ => return Err(AuditError::Entry(head.entry)),
     };
     Ok((head.time, entry))

@@ -1,5 +1,6 @@
 //! Instants, dates, periods and words as text.
 
+use super::{OrderedKind, Question};
 use crate::retention::calendar::{CountedFrom, Period, Timestamp};
 use crate::retention::command::{Cause, Verb};
 use crate::retention::decide::Answered;
@@ -142,6 +143,29 @@ impl Word for CountedFrom {
             CountedFrom::Event => "event",
             CountedFrom::EndOfMonth => "end_of_month",
             CountedFrom::EndOfYear => "end_of_year",
+        }
+    }
+}
+
+impl Word for Question {
+    const ALL: &'static [Question] = &[Question::Explain, Question::Evidence, Question::Due, Question::Reconcile];
+    fn word(self) -> &'static str {
+        match self {
+            Question::Explain => "explain",
+            Question::Evidence => "evidence",
+            Question::Due => "due",
+            Question::Reconcile => "reconcile",
+        }
+    }
+}
+
+impl Word for OrderedKind {
+    const ALL: &'static [OrderedKind] = &[OrderedKind::Hold, OrderedKind::Unhold, OrderedKind::Erase];
+    fn word(self) -> &'static str {
+        match self {
+            OrderedKind::Hold => "hold",
+            OrderedKind::Unhold => "unhold",
+            OrderedKind::Erase => "erase",
         }
     }
 }

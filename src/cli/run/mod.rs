@@ -1,7 +1,13 @@
 //! `lapsed run`: the service.
+//!
+//! * [`brokers`]: what the API needs of the brokers and of other instances
+
+mod brokers;
 
 use super::config_args::ConfigArgs;
 use crate::config::Config;
+use crate::http::desk::Desk;
+use crate::http::outside::Outside;
 use crate::http::{self, Health};
 use crate::ingest::status::IngestStatus;
 use crate::ingest::worker::IngestWorker;
@@ -9,10 +15,13 @@ use crate::kafka::clients::Clients;
 use crate::kafka::topics::{Owner, look};
 use crate::telemetry::logs::{self, LogFormat};
 use crate::telemetry::metrics::{Metrics, UNKNOWN_TARGET};
+use crate::track::questions;
 use crate::track::status::{ShardState, TrackStatus};
 use crate::track::worker::{Names, TrackWorker};
 use anyhow::{Context, bail};
+use brokers::Brokers;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -27,14 +36,18 @@ use std::time::{Duration, Instant};
     lapsed run -c lapsed.yaml
 
 It verifies its topics and refuses to start on a wrong one. SIGTERM ends it after the transaction under
-way; SIGHUP, or a change of the file, loads the configuration anew. GET /livez, /readyz and /metrics are
-served at http.listen.")]
+way; SIGHUP, or a change of the file, loads the configuration anew. The status page, /api/v1, /livez, /readyz
+and /metrics are served at http.listen.")]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Name of this instance, the same after a restart; in Kubernetes the pod's name
     #[arg(long, env = "HOSTNAME", default_value = "lapsed")]
     instance: String,
+    /// Where other instances reach this one's http.listen; without it, the address it listens at, or, if it
+    /// listens at all, the instance's name and the port
+    #[arg(long, env = "LAPSED_ADDRESS", value_name = "HOST:PORT")]
+    address: Option<String>,
     /// How a line of the log looks
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -52,10 +65,24 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Arc::new(loaded.config);
-    let clients = Clients::new(config.kafka.clone(), format!("{}-{}", config.application, args.instance));
+    let (listener, address) = listen(&args, &config)?;
+    // The group's members are known by it: so any instance finds the one that owns a customer.
+    let clients = Clients::new(config.kafka.clone(), address);
     verify_topics(&clients, &config)?;
-    let service = Service::start(&args, &clients, config)?;
+    let service = Service::start(&args, &clients, config, listener)?;
     service.watch(&args)
+}
+
+/// Begins to listen; answers come later. Returns where other instances reach it.
+fn listen(args: &RunArgs, config: &Config) -> anyhow::Result<(TcpListener, String)> {
+    let listen = config.http.listen;
+    let listener = TcpListener::bind(listen);
+    let listener = listener.with_context(|| format!("cannot listen at {listen}; set http.listen"))?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    let by_name = || format!("{}:{}", args.instance, bound.port());
+    let address = if bound.ip().is_unspecified() { by_name() } else { bound.to_string() };
+    Ok((listener, args.address.clone().unwrap_or(address)))
 }
 
 /// Refuses to start on a topic that would break a promise.
@@ -82,10 +109,11 @@ struct Service {
     reload: Arc<AtomicBool>,
     ended: Receiver<Ended>,
     next: [Arc<Mutex<Option<Arc<Config>>>>; 2],
+    desk: Arc<Desk>,
 }
 
 impl Service {
-    fn start(args: &RunArgs, clients: &Clients, config: Arc<Config>) -> anyhow::Result<Service> {
+    fn start(args: &RunArgs, clients: &Clients, config: Arc<Config>, listener: TcpListener) -> anyhow::Result<Service> {
         let metrics = Arc::new(Metrics::new());
         metrics.reload_successful.set(1);
         prepare(&metrics, &config);
@@ -100,17 +128,21 @@ impl Service {
         let ingest = Arc::new(IngestStatus::new(metrics.clone()));
         let (sender, ended) = std::sync::mpsc::channel();
         let next = [Arc::default(), Arc::default()];
-        serve(&config, &metrics, Instance { track: track.clone(), ingest: ingest.clone() }, sender.clone())?;
+        let (asker, questions) = questions::queue();
+        let outside: Arc<dyn Outside> = Arc::new(Brokers::new(clients, &config.application)?);
+        let desk = Arc::new(Desk::new(config.clone(), asker, track.clone(), outside));
+        let health = Instance { track: track.clone(), ingest: ingest.clone() };
+        serve(listener, &metrics, health, desk.clone(), sender.clone())?;
 
         let names = Names::new(&config.application, &args.instance);
-        let worker = TrackWorker::new(names, clients.clone(), config.clone(), track, Arc::clone(&next[0]))?;
+        let worker = TrackWorker::new(names, clients.clone(), config.clone(), track, Arc::clone(&next[0]), questions)?;
         let stopping = stop.clone();
         spawn("track", sender.clone(), move || worker.run(&stopping).map_err(|error| error.to_string()))?;
         let worker = IngestWorker::new(&args.instance, clients.clone(), config.clone(), ingest, Arc::clone(&next[1]))?;
         let stopping = stop.clone();
         spawn("ingest", sender, move || worker.run(&stopping).map_err(|error| error.to_string()))?;
         tracing::info!(application = config.application, instance = args.instance, "running");
-        Ok(Service { config, metrics, stop, reload, ended, next })
+        Ok(Service { config, metrics, stop, reload, ended, next, desk })
     }
 
     /// Waits for the end, and takes over new configurations until then.
@@ -142,6 +174,8 @@ impl Service {
                 if asked || found != known {
                     known = found;
                     self.take_over(args);
+                } else {
+                    self.read_tokens(args);
                 }
             }
         }
@@ -160,6 +194,16 @@ impl Service {
                 Ok((name, Err(why))) => tracing::error!(worker = name, "{why}"),
                 Err(_) => tracing::warn!("a worker did not stop in time; what it was at is undone by the next owner"),
             }
+        }
+    }
+
+    /// The files of secrets may have changed although the configuration has not.
+    fn read_tokens(&mut self, args: &RunArgs) {
+        let Ok(loaded) = args.config.load() else { return };
+        if loaded.config.http.tokens != self.config.http.tokens && loaded.config.hash == self.config.hash {
+            self.desk.take_tokens(&loaded.config.http);
+            self.config = Arc::new(loaded.config);
+            tracing::info!("other tokens are in force");
         }
     }
 
@@ -184,6 +228,7 @@ impl Service {
         self.metrics.reload_successful.set(1);
         prepare(&self.metrics, &new);
         self.config = Arc::new(new);
+        self.desk.reconfigure(self.config.clone());
         for next in &self.next {
             *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.config.clone());
         }
@@ -206,12 +251,21 @@ fn spawn(
     Ok(())
 }
 
-fn serve(config: &Config, metrics: &Arc<Metrics>, health: Instance, ended: Sender<Ended>) -> anyhow::Result<()> {
-    let (listen, metrics) = (config.http.listen, metrics.clone());
+fn serve(
+    listener: TcpListener,
+    metrics: &Arc<Metrics>,
+    health: Instance,
+    desk: Arc<Desk>,
+    ended: Sender<Ended>,
+) -> anyhow::Result<()> {
+    let metrics = metrics.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     spawn("http", ended, move || {
-        let served = runtime.block_on(http::serve(listen, Arc::new(health), metrics));
-        served.map_err(|error| format!("cannot listen at {listen}: {error}; set http.listen"))
+        let served = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            http::serve(listener, Some((Arc::new(health), metrics)), desk).await
+        });
+        served.map_err(|error| format!("connections can't be taken: {error}"))
     })
 }
 
