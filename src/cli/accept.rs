@@ -2,7 +2,9 @@
 
 use super::config_args::ConfigArgs;
 use super::instruct::{Who, clients, send};
+use super::remote::{Either, EitherArgs};
 use super::shards;
+use super::table::{list, text};
 use crate::config::Config;
 use crate::kafka::clients::Clients;
 use crate::retention::brake::Order;
@@ -11,6 +13,7 @@ use crate::retention::gate::{Acceptable, Doubt};
 use crate::retention::policy::SourceIndex;
 use crate::track::shard::Shard;
 use anyhow::bail;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,7 +38,7 @@ they mean.")]
 #[command(group = clap::ArgGroup::new("doubt").required(true))]
 pub struct AcceptArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    whence: EitherArgs,
     /// The source's key
     source: String,
     /// That a rule has matched nothing for longer than `max_silence`
@@ -61,8 +64,23 @@ impl AcceptArgs {
     }
 }
 
-pub fn accept(args: AcceptArgs) -> anyhow::Result<ExitCode> {
-    let config = Arc::new(args.config.load()?.config);
+pub fn accept(mut args: AcceptArgs) -> anyhow::Result<ExitCode> {
+    match std::mem::take(&mut args.whence).choose()? {
+        Either::Kafka(config) => accept_on_kafka(&config, &args),
+        Either::Service(remote) => {
+            let (source, doubt) = (&args.source, args.doubt().to_string());
+            let body = json!({"source": source, "doubt": doubt, "reason": args.who.reason()});
+            let told = remote.post("accept", &body)?;
+            let mut out = std::io::stderr();
+            writeln!(out, "accepted: {doubt} of '{source}' (instruction {})", text(&told["instruction"]))?;
+            list(&told, "doubts").iter().try_for_each(|doubt| writeln!(out, "  {}", text(&doubt["says"])))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn accept_on_kafka(config: &ConfigArgs, args: &AcceptArgs) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(config.load()?.config);
     let (key, doubt) = (args.source.as_str(), args.doubt());
     let source = source(&config, key)?;
     let clients = clients(&config);

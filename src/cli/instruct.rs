@@ -83,6 +83,12 @@ pub(super) struct Who {
     by: String,
 }
 
+impl Who {
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
 pub fn release(mut args: ReleaseArgs) -> anyhow::Result<ExitCode> {
     match std::mem::take(&mut args.whence).choose()? {
         Either::Kafka(config) => release_on_kafka(&config, &args),

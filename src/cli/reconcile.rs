@@ -17,7 +17,7 @@ use std::process::ExitCode;
 One id a line. For each: `unknown`: no source has told of it, or it was forgotten too long ago to be known;
 `forgotten`: the target has said that it was removed, and still lists it; `due`: a removal is due there or has no
 answer yet; `fine`. What is not fine is listed, all with --json. The look-up stands in audit. Exits with 1 if any is
-forgotten.")]
+forgotten: `lapsed erase` asks for them once more.")]
 pub struct ReconcileArgs {
     /// The target's key
     target: String,

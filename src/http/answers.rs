@@ -45,6 +45,8 @@ pub struct SourceStatus {
     pub closed_since: Option<String>,
     pub shards_closed: u32,
     pub doubts: Vec<DoubtStatus>,
+    /// What `accept` could answer for now: `silence`, `rejects` or `gap`.
+    pub acceptable: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -215,6 +217,7 @@ impl Status {
             closed_since: closed_since.get(&trust.key).filter(|_| !source.open).copied().map(utc),
             shards_closed: u32::from(!source.open),
             doubts: source.doubts.iter().take(DOUBTS_MAX).map(doubt_status).collect(),
+            acceptable: source.acceptable.iter().map(ToString::to_string).collect(),
         });
         let policies = rules.policies.iter().zip(&stats.policies).zip(&overview.policies);
         let policies = policies.map(|((policy, stats), overview)| PolicyStatus {
@@ -296,6 +299,9 @@ impl SourceStatus {
             }
         }
         self.doubts.truncate(DOUBTS_MAX);
+        self.acceptable.extend(other.acceptable);
+        self.acceptable.sort_unstable();
+        self.acceptable.dedup();
     }
 }
 

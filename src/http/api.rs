@@ -11,6 +11,7 @@ use crate::config::{Config, May, REASON_CHARS_MAX, TOLD_BYTES_MAX};
 use crate::retention::brake::{Instruction, Order};
 use crate::retention::calendar::{Timestamp, first_instant_after, local_date};
 use crate::retention::claims::Claim;
+use crate::retention::gate::Acceptable;
 use crate::track::ids::ID_BYTES_MAX;
 use crate::track::questions::RECONCILE_MAX;
 use crate::wire::audit::{self, Entry, LookUp, Ordered, OrderedKind};
@@ -39,7 +40,7 @@ type Told = Result<Json<Value>, Problem>;
 type Asking = (State<Arc<Desk>>, HeaderMap, Bytes);
 
 /// Every route: method and path.
-pub const ROUTES: [(&str, &str); 14] = [
+pub const ROUTES: [(&str, &str); 15] = [
     ("get", "/api/v1/openapi.json"),
     ("get", "/api/v1/status"),
     ("get", "/api/v1/forecast"),
@@ -50,6 +51,7 @@ pub const ROUTES: [(&str, &str); 14] = [
     ("post", "/api/v1/reconcile"),
     ("post", "/api/v1/release"),
     ("post", "/api/v1/stop"),
+    ("post", "/api/v1/accept"),
     ("post", "/api/v1/hold"),
     ("post", "/api/v1/unhold"),
     ("post", "/api/v1/erase"),
@@ -78,6 +80,7 @@ fn methods(path: &str) -> Option<MethodRouter<Arc<Desk>>> {
         "/api/v1/reconcile" => post(reconcile),
         "/api/v1/release" => post(release),
         "/api/v1/stop" => post(stop),
+        "/api/v1/accept" => post(accept),
         "/api/v1/hold" => post(hold),
         "/api/v1/unhold" => post(unhold),
         "/api/v1/erase" => post(erase),
@@ -378,6 +381,41 @@ async fn stop((State(desk), headers, bytes): Asking) -> Told {
     let orders = shards.map(|shard| (shard, Order::Stop { policy: asked.policy.clone() }));
     let id = instruct(&desk, &principal, &reason, orders.collect()).await?;
     Ok(Json(json!({"instruction": id})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accept {
+    source: String,
+    /// `silence`, `rejects` or `gap`.
+    doubt: String,
+    reason: String,
+}
+
+async fn accept((State(desk), headers, bytes): Asking) -> Told {
+    let principal = desk.tokens.admit(&headers, May::Operate)?;
+    let asked: Accept = body(&bytes)?;
+    let (config, reason) = (desk.config(), checked_reason(&asked.reason)?);
+    if !config.rules.sources.iter().any(|source| source.key == asked.source && !source.retired) {
+        return Err(Problem::not_found("there is no source of that name that is waited for"));
+    }
+    let doubts = [Acceptable::Silence, Acceptable::Rejects, Acceptable::Gap];
+    let doubt = doubts.into_iter().find(|doubt| doubt.to_string() == asked.doubt);
+    let doubt = doubt.ok_or_else(|| Problem::bad("`doubt` is silence, rejects or gap"))?;
+    let parts: BTreeMap<u32, answers::Status> =
+        desk.ask_all(&ShardQuestion::Overview, Some(&principal.authorization)).await?;
+    let mut sum = answers::Status::default();
+    parts.into_values().for_each(|part| sum.add(part));
+    let source = sum.sources.iter().find(|source| source.source == asked.source);
+    let source = source.ok_or_else(|| Problem::unavailable("the shards don't tell of the source yet"))?;
+    if !source.acceptable.contains(&asked.doubt) {
+        let detail = format!("the source is not in doubt for its {doubt}; nothing is accepted");
+        return Err(Problem::conflict(detail));
+    }
+    let shards = 0..config.topics.partitions;
+    let orders = shards.map(|shard| (shard, Order::Accept { source: asked.source.clone(), doubt }));
+    let id = instruct(&desk, &principal, &reason, orders.collect()).await?;
+    Ok(Json(json!({"instruction": id, "doubts": source.doubts})))
 }
 
 /// Each shard tells audit what it made of it.

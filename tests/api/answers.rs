@@ -214,3 +214,25 @@ fn evidence_is_told_as_json_or_as_text() {
     assert_eq!(office.ask("evidence", DESK, &backwards).0, 400);
     assert_eq!(office.ask("evidence", DESK, &json!({"customer": "4711", "policy": "offers"})).0, 400);
 }
+
+#[test]
+fn a_person_answers_for_a_source_in_doubt_and_for_nothing_else() {
+    let (office, _) = office(2);
+    let accept = |source: &str, doubt: &str| {
+        office.ask("accept", PRIVACY, &json!({"source": source, "doubt": doubt, "reason": "only newsletters"}))
+    };
+    assert_eq!(accept("shop", "gap").0, 409, "it is not in doubt");
+    let now = at("2026-03-01") + 60;
+    office.lose_records(now);
+    assert_eq!([accept("shop", "rejects").0, accept("none", "gap").0, accept("shop", "all").0], [409, 404, 400]);
+    let (status, told) = accept("shop", "gap");
+    assert_eq!((status, &told["doubts"][0]["doubt"]), (200, &json!("gap")));
+    let opened = office.until(|| {
+        let status: Value = serde_json::from_str(&office.get("/api/v1/status").1).unwrap();
+        Some(status["sources"][0].clone()).filter(|source| source["open"] == true)
+    });
+    assert_eq!(
+        (&opened["doubts"], &opened["acceptable"], &opened["closed_since"]),
+        (&json!([]), &json!([]), &Value::Null)
+    );
+}

@@ -11,6 +11,7 @@ use lapsed::track::questions::{Questions, queue};
 use lapsed::track::shard::{Home, Input, Shard};
 use lapsed::track::status::TrackStatus;
 use lapsed::wire::partition::shard_of;
+use lapsed::wire::progress::PartitionProgress;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -203,6 +204,14 @@ impl Office {
     pub fn append(&self, entries: Vec<Entry>) {
         self.cluster.now.fetch_max(entries.iter().map(|entry| entry.append).max().unwrap(), Ordering::Relaxed);
         self.cluster.log.lock().unwrap().extend(entries.into_iter().flat_map(for_shards));
+    }
+
+    /// Records are missing from now on, which closes the gate.
+    pub fn lose_records(&self, now: i64) {
+        let gap = |partition: &mut PartitionProgress| partition.gap = Some(Timestamp(now));
+        self.append(vec![rig::progress_with(now, &self.config, gap)]);
+        let status = || serde_json::from_str::<Value>(&self.get("/api/v1/status").1).unwrap();
+        self.until(|| (status()["sources"][0]["shards_closed"] == SHARDS).then_some(()));
     }
 
     pub fn desk(&self, instance: usize) -> &Desk {

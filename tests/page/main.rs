@@ -12,10 +12,8 @@ mod rig;
 mod browser;
 
 use browser::Browser;
-use lapsed::retention::calendar::Timestamp;
-use lapsed::wire::progress::PartitionProgress;
 use office::{DESK, Office, text};
-use rig::{Entry, activity, at, config, progress, progress_with};
+use rig::{Entry, activity, at, config, progress};
 
 /// Backlog, people ahead, a closed gate.
 fn busy() -> Office {
@@ -32,9 +30,7 @@ fn busy() -> Office {
     let office = Office::open(2, entries);
     let status = || serde_json::from_str::<serde_json::Value>(&office.get("/api/v1/status").1).unwrap();
     office.until(|| (status()["policies"][0]["waiting_for_release"] == 12).then_some(()));
-    let gap = |partition: &mut PartitionProgress| partition.gap = Some(Timestamp(now));
-    office.append(vec![progress_with(now + 60, &config, gap)]);
-    office.until(|| (status()["sources"][0]["open"] == false).then_some(()));
+    office.lose_records(now + 60);
     office
 }
 

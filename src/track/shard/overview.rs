@@ -3,7 +3,7 @@
 use super::{Shard, Stats};
 use crate::retention::brake::{PolicyBrake, limit};
 use crate::retention::calendar::{Seconds, Timestamp};
-use crate::retention::gate::Doubt;
+use crate::retention::gate::{Acceptable, Doubt};
 use crate::retention::policy::SourceIndex;
 
 /// A shard at one moment.
@@ -24,6 +24,8 @@ pub struct SourceOverview {
     /// How far what is proven lies behind; `None`: nothing is.
     pub lag: Option<Seconds>,
     pub doubts: Vec<Doubt>,
+    /// What a person can answer for now.
+    pub acceptable: Vec<Acceptable>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +46,10 @@ impl Shard {
                 open: self.gate.is_open(index, now),
                 lag: self.gate.lag(index, now),
                 doubts: self.gate.doubts(index, now),
+                acceptable: [Acceptable::Silence, Acceptable::Rejects, Acceptable::Gap]
+                    .into_iter()
+                    .filter(|doubt| !self.gate.to_accept(index, *doubt, now).is_empty())
+                    .collect(),
             }
         };
         let rules = &self.config.rules;
