@@ -8,7 +8,7 @@ use crate::support::proxy::{
 };
 use crate::support::service::now_ms;
 use crate::trial::{SETTING, Setting, Trial, Verdict};
-use crate::tried;
+use crate::{alone, tried};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -529,7 +529,7 @@ pub fn on_a_cluster() -> Vec<(&'static str, &'static str, Option<Verdict>)> {
 }
 
 pub fn on_one_broker(setting: Setting, test: impl FnOnce(&Trial<'_>)) -> Verdict {
-    let broker: &Broker = broker();
+    let (broker, _alone): (&Broker, _) = (broker(), alone());
     let proxy = Proxy::start(broker);
     Trial::play(&broker.address, &proxy, setting, test)
 }

@@ -102,6 +102,7 @@ fn a_refusal_reaches_the_client() {
     if crate::is_yours() {
         return;
     }
+    let _alone = crate::alone();
     let proxy = Proxy::start(broker());
     let topic = unique("refusals");
     create_topic(&broker().address, &topic, 1);

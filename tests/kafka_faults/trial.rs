@@ -4,8 +4,10 @@
 use crate::support::proxy::Proxy;
 use crate::support::service::{Application, Instance, instant, now_ms, target_obeys, text};
 use rdkafka::ClientConfig;
+use rdkafka::Message;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +87,9 @@ fn keep_records_for(bootstrap: &str, topic: &str, time: Duration) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
     let milliseconds = time.as_millis().to_string();
-    let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("retention.ms", &milliseconds);
+    // A record goes with its segment.
+    let config =
+        AlterConfig::new(ResourceSpecifier::Topic(topic)).set("retention.ms", &milliseconds).set("segment.ms", "60000");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let altered = runtime.block_on(admin.alter_configs([&config], &AdminOptions::new())).unwrap();
     altered.into_iter().for_each(|topic| _ = topic.unwrap());
@@ -326,6 +330,26 @@ impl<'p> Trial<'p> {
             self.revive();
             assert!(Instant::now() < deadline, "{output:?}");
         }
+    }
+
+    /// Of how many our own record has gone, as evidence tells.
+    pub fn forgotten(&self) -> usize {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.application.bootstrap)
+            .set("group.id", self.application.topic("auditor"))
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .create()
+            .unwrap();
+        consumer.subscribe(&[&self.application.topic("audit")]).unwrap();
+        let (mut forgotten, mut heard) = (0, Instant::now());
+        while heard.elapsed() < Duration::from_secs(15) {
+            let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) else { continue };
+            heard = Instant::now();
+            let entry: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+            forgotten += usize::from(entry["entry"] == "forgotten");
+        }
+        forgotten
     }
 
     fn verdict(&self) -> Verdict {
