@@ -2,9 +2,11 @@
 
 use super::Config;
 use crate::retention::activity::KindIndex;
+use crate::retention::brake::TextHash;
 use crate::retention::calendar::Timestamp;
 use crate::retention::policy::{self, PolicyIndex, TargetIndex};
 use crate::wire::audit;
+use sha2::{Digest, Sha256};
 
 impl Config {
     /// A policy in full, and since when it is in force in a shard.
@@ -32,6 +34,20 @@ impl Config {
             review_by: text.review_by,
             time_zone: self.zone.name().to_owned(),
         }
+    }
+
+    /// By policy: the hash of all that evidence says of it, reworded purposes included.
+    pub fn text_hashes(&self) -> Vec<TextHash> {
+        let hash = |place: usize| {
+            let index = PolicyIndex(u16::try_from(place).unwrap_or(u16::MAX));
+            // Where and since when it is in force is no part of the text.
+            let text = self.policy_in_full(index, 0, Timestamp(0));
+            let digest = Sha256::digest(serde_json::to_vec(&text).expect("names and numbers are JSON"));
+            let mut first = [0; 16];
+            first.copy_from_slice(&digest[..16]);
+            TextHash(first)
+        };
+        (0..self.rules.policies.len()).map(hash).collect()
     }
 
     fn stage_in_full(&self, stage: &policy::Stage) -> audit::Stage {

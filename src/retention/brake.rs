@@ -6,7 +6,7 @@
 //!
 //! All of it stands in the shard's changelog, in the transaction of the commands it counts.
 
-use super::calendar::{Seconds, Timestamp, local_date};
+use super::calendar::{Timestamp, local_date};
 use super::decide::{Allowance, Due};
 use super::gate::Acceptable;
 use super::policy::{Brake, Policy, PolicyIndex, Rulebook};
@@ -18,9 +18,6 @@ use uuid::Uuid;
 pub const RELEASES_MAX: usize = 16;
 /// So many ids of instructions are remembered, so that one that is delivered twice is obeyed once.
 pub const INSTRUCTIONS_MAX: usize = 64;
-
-/// Who is due by a release's date leaves after lateness, and when a window opens; then it may end.
-const LINGER: Seconds = Seconds(8 * 86_400);
 
 /// What a shard remembers of its brakes. Default: it has never run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +34,8 @@ pub struct Brakes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyBrake {
     pub version: String,
+    /// Of all that is said of it, the version's own part included: what audit was told last.
+    pub text: Option<TextHash>,
     /// When that took effect here: what was due already is backlog.
     pub effective: Timestamp,
     /// The local day that is counted.
@@ -63,10 +62,16 @@ pub struct Stopped {
     pub reason: String,
 }
 
+/// The hash of a policy's full text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextHash(pub [u8; 16]);
+
 /// Lets a shard's own number of customers go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     pub id: Uuid,
+    /// When the shard was told: what was asked for later was not in the number.
+    pub given: Timestamp,
     /// Whose deadline lies before this instant.
     pub due_before: Timestamp,
     /// How many may still go.
@@ -120,18 +125,24 @@ pub enum Refusal {
 }
 
 impl Brakes {
-    /// Notes which versions are in force from `now` on; returns the policies whose version is new.
-    pub fn enter(&mut self, rules: &Rulebook, now: Timestamp) -> Vec<PolicyIndex> {
+    /// Notes which versions are in force from `now` on, and with which texts; returns the policies of which
+    /// either is new. A new text alone makes no backlog and ends no release.
+    pub fn enter(&mut self, rules: &Rulebook, texts: &[TextHash], now: Timestamp) -> Vec<PolicyIndex> {
         self.first_run = self.first_run.or(Some(now));
         let day = local_date(now, rules.zone);
         let mut new = Vec::new();
-        for (place, policy) in (0_u16..).zip(&rules.policies) {
-            let before = self.policies.get(&policy.key);
-            if before.is_some_and(|brake| brake.version == policy.version) {
+        for ((place, policy), text) in (0_u16..).zip(&rules.policies).zip(texts) {
+            let before = self.policies.get_mut(&policy.key);
+            if let Some(brake) = before.filter(|brake| brake.version == policy.version) {
+                if brake.text.replace(*text) != Some(*text) {
+                    new.push(PolicyIndex(place));
+                }
                 continue;
             }
+            let before = self.policies.get(&policy.key);
             let brake = PolicyBrake {
                 version: policy.version.clone(),
+                text: Some(*text),
                 effective: now,
                 day,
                 by_period: before.map_or_else(Lane::default, |brake| brake.by_period),
@@ -186,7 +197,8 @@ impl Brakes {
                 brake.lift();
                 if *at_most > 0 {
                     let (id, due_before) = (instruction.id, *due_before);
-                    brake.releases.push(Release { id, due_before, left: *at_most, per_day: *per_day, today: 0 });
+                    let (given, left) = (now, *at_most);
+                    brake.releases.push(Release { id, given, due_before, left, per_day: *per_day, today: 0 });
                 }
             }
             Order::Stop { policy } => {
@@ -217,12 +229,15 @@ impl Brakes {
         }
     }
 
-    /// Ends the releases of a policy whose date has long passed and under which nobody waits any more.
-    pub fn end_releases(&mut self, policy: &Policy, now: Timestamp, oldest_waiting: Option<Timestamp>) {
+    /// Ends the releases of a policy under which everyone has left: who is due by its date is ready when lateness
+    /// is over, leaves when a window opens, and else waits for a gate or for another day. Asked when all who are
+    /// ready have been judged.
+    pub fn end_releases(&mut self, rules: &Rulebook, policy: &Policy, now: Timestamp, oldest: Option<Timestamp>) {
         let Some(brake) = self.policies.get_mut(&policy.key) else { return };
         brake.releases.retain(|release| {
-            let is_ahead = release.due_before + policy.lateness + LINGER > now;
-            is_ahead || oldest_waiting.is_some_and(|oldest| oldest < release.due_before)
+            let ready = release.given.max(release.due_before + policy.lateness);
+            let leave = rules.window.map_or(ready, |window| window.opens(ready, rules.zone));
+            leave > now || oldest.is_some_and(|oldest| oldest < release.due_before)
         });
     }
 }
@@ -237,9 +252,12 @@ impl PolicyBrake {
         self.stopped.is_some() || self.by_period.tripped.is_some() || self.on_request.tripped.is_some()
     }
 
-    fn usable_release(&self, deadline: Timestamp) -> Option<usize> {
+    /// Of requests a release lets only those go whose day had ended when it was given: no others were in its
+    /// number.
+    fn usable_release(&self, deadline: Timestamp, on_request: bool) -> Option<usize> {
         self.releases.iter().position(|release| {
             deadline < release.due_before
+                && (!on_request || deadline <= release.given)
                 && release.left > 0
                 && release.per_day.is_none_or(|per_day| release.today < per_day)
         })
@@ -301,7 +319,7 @@ impl Braking<'_> {
         self.policy(policy).is_some_and(|brake| {
             let flows = |lane: &Lane| lane.tripped.is_none() && lane.customers < self.limit(policy);
             let flows = flows(&brake.by_period) || flows(&brake.on_request);
-            brake.stopped.is_none() && (brake.usable_release(deadline).is_some() || flows)
+            brake.stopped.is_none() && (brake.usable_release(deadline, false).is_some() || flows)
         })
     }
 }
@@ -312,7 +330,7 @@ impl Allowance for Braking<'_> {
         if brake.stopped.is_some() {
             return false;
         }
-        if brake.usable_release(due.deadline).is_some() {
+        if brake.usable_release(due.deadline, due.asked.is_some()).is_some() {
             return true;
         }
         let lane = brake.lane(due);
@@ -330,7 +348,7 @@ impl Brakes {
     /// Counts a customer to whom something has just been sent.
     pub fn count(&mut self, policy: &str, due: Due) {
         let Some(brake) = self.policies.get_mut(policy) else { return };
-        match brake.usable_release(due.deadline) {
+        match brake.usable_release(due.deadline, due.asked.is_some()) {
             Some(place) => {
                 let release = &mut brake.releases[place];
                 release.left -= 1;
@@ -358,6 +376,7 @@ mod tests {
     fn brakes() -> Brakes {
         let brake = PolicyBrake {
             version: "v1".to_owned(),
+            text: None,
             effective: Timestamp(1_000),
             day: NaiveDate::default(),
             by_period: Lane { customers: 3, tripped: Some(Timestamp(2_000)) },
@@ -401,9 +420,11 @@ mod tests {
         for _ in 0..2 {
             brakes.count("offers", due(500));
         }
-        assert_eq!(brakes.policies["offers"].usable_release(Timestamp(500)), None, "two a day");
+        assert_eq!(brakes.policies["offers"].usable_release(Timestamp(500), false), None, "two a day");
         assert!(brakes.turn_to(NaiveDate::MAX));
-        assert_eq!(brakes.policies["offers"].usable_release(Timestamp(5_000)), None, "due later");
+        assert_eq!(brakes.policies["offers"].usable_release(Timestamp(5_000), false), None, "due later");
+        assert_eq!(brakes.policies["offers"].usable_release(Timestamp(3_001), true), None, "asked later");
+        assert!(brakes.policies["offers"].usable_release(Timestamp(3_000), true).is_some());
         brakes.count("offers", due(500));
         assert!(brakes.policies["offers"].releases.is_empty());
         brakes.count("offers", due(500));

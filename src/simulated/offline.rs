@@ -191,7 +191,7 @@ impl Offline {
                 Arrival::Activity { kind, at, .. } => {
                     let last = &mut seen[usize::from(kind.0)];
                     *last = last.merge(LastSeen::at(*at));
-                    see(circumstances, seen, record);
+                    see(circumstances, seen, record, (*kind, *at));
                 }
                 Arrival::Claim { claim, .. } => {
                     hear(circumstances, seen, record, claim);

@@ -1,4 +1,4 @@
-//! Customers to whom something would leave now but for the gate or the brake.
+//! Customers to whom something would leave now but for the gate or the brake, and those whose record would go.
 
 use super::table::Slot;
 use crate::retention::calendar::Timestamp;
@@ -25,10 +25,15 @@ pub enum Lane {
     RequestBrake,
     /// A request waits for a policy that isn't enforced.
     RequestMode,
+    /// Our own record waits for the policy's gate to open; nothing is due.
+    Farewell,
 }
 
 impl Lane {
-    pub const ALL: [Lane; 5] = [Lane::Gate, Lane::RequestGate, Lane::Brake, Lane::RequestBrake, Lane::RequestMode];
+    const ALL: [Lane; 6] =
+        [Lane::Gate, Lane::RequestGate, Lane::Brake, Lane::RequestBrake, Lane::RequestMode, Lane::Farewell];
+    /// Where something waits that would leave.
+    pub const UNSENT: [Lane; 5] = [Lane::Gate, Lane::RequestGate, Lane::Brake, Lane::RequestBrake, Lane::RequestMode];
     /// What waits for a person's release.
     pub const BRAKES: [Lane; 2] = [Lane::Brake, Lane::RequestBrake];
     /// Where requests wait.
@@ -45,6 +50,7 @@ impl Queue {
             (Obstacle::Brake, true) => Lane::RequestBrake,
             (Obstacle::Mode, false) => return None,
             (Obstacle::Mode, true) => Lane::RequestMode,
+            (Obstacle::FarewellGate, _) => Lane::Farewell,
         };
         Some(Queue { policy: blocked.policy, lane })
     }
@@ -76,7 +82,7 @@ impl Waiting {
     /// For what a slot waits.
     pub fn of(&self, slot: Slot) -> impl Iterator<Item = (Queue, Timestamp)> {
         let first = Queue { policy: PolicyIndex(0), lane: Lane::Gate };
-        let last = Queue { policy: PolicyIndex(u16::MAX), lane: Lane::RequestMode };
+        let last = Queue { policy: PolicyIndex(u16::MAX), lane: Lane::Farewell };
         self.by_slot.range((slot, first)..=(slot, last)).map(|((_, queue), deadline)| (*queue, *deadline))
     }
 

@@ -3,7 +3,7 @@
 
 use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::activity::{KindTag, LastSeen};
-use crate::retention::brake::{Brakes, Lane, PolicyBrake, Release, Stopped};
+use crate::retention::brake::{Brakes, Lane, PolicyBrake, Release, Stopped, TextHash};
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::{Attribute, Claims, Consent, Hold, HoldTag, Placed};
 use crate::retention::command::{Cause, Kept, Next, Since};
@@ -193,16 +193,20 @@ fn read_source_memory(reader: &mut Reader<'_>, format: u8) -> Result<SourceMemor
     })
 }
 
+/// Of what the brakes remember; the one before had neither texts nor when a release was given.
+const BRAKES_FORMAT: u8 = 2;
+
 /// Appends what the brakes remember.
 pub fn encode_brakes(brakes: &Brakes, buffer: &mut Vec<u8>) {
     let mut writer = Writer(buffer);
-    writer.byte(FORMAT);
+    writer.byte(BRAKES_FORMAT);
     writer.option(brakes.first_run, |writer, at| writer.signed(at.0));
     writer.list(&brakes.instructions, |writer, id| writer.bytes(id.as_bytes()));
     writer.unsigned(brakes.policies.len() as u64);
     for (policy, brake) in &brakes.policies {
         writer.text(policy);
         writer.text(&brake.version);
+        writer.option(brake.text, |writer, text| writer.bytes(&text.0));
         writer.signed(brake.effective.0);
         writer.signed(i64::from(brake.day.num_days_from_ce()));
         for lane in [brake.by_period, brake.on_request] {
@@ -216,6 +220,7 @@ pub fn encode_brakes(brakes: &Brakes, buffer: &mut Vec<u8>) {
         });
         writer.list(&brake.releases, |writer, release| {
             writer.bytes(release.id.as_bytes());
+            writer.signed(release.given.0);
             writer.signed(release.due_before.0);
             writer.unsigned(release.left);
             writer.option(release.per_day, Writer::unsigned);
@@ -228,21 +233,26 @@ pub fn encode_brakes(brakes: &Brakes, buffer: &mut Vec<u8>) {
 /// Anything that [`encode_brakes`] of a known format did not write.
 pub fn decode_brakes(bytes: &[u8]) -> Result<Brakes, DecodeError> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != FORMAT {
+    let format = reader.byte()?;
+    if ![FORMAT, BRAKES_FORMAT].contains(&format) {
         return Err(DecodeError::UnknownFormat);
     }
+    let is_old = format == FORMAT;
     let first_run = reader.option(read_time)?;
     let instructions = reader.list(|reader| Ok(Uuid::from_bytes(reader.array()?)))?;
-    let policies = reader.list(|reader| Ok((read_text(reader)?, read_policy_brake(reader)?)))?;
+    let policies = reader.list(|reader| Ok((read_text(reader)?, read_policy_brake(reader, is_old)?)))?;
     reader.finish()?;
     Ok(Brakes { first_run, instructions, policies: policies.into_iter().collect() })
 }
 
-fn read_policy_brake(reader: &mut Reader<'_>) -> Result<PolicyBrake, DecodeError> {
-    let (version, effective) = (read_text(reader)?, read_time(reader)?);
+fn read_policy_brake(reader: &mut Reader<'_>, is_old: bool) -> Result<PolicyBrake, DecodeError> {
+    let version = read_text(reader)?;
+    let text = if is_old { None } else { reader.option(|reader| Ok(TextHash(reader.array()?)))? };
+    let effective = read_time(reader)?;
     let day = i32::try_from(reader.signed()?).ok().and_then(NaiveDate::from_num_days_from_ce_opt);
     Ok(PolicyBrake {
         version,
+        text,
         effective,
         day: day.ok_or(DecodeError::Invalid)?,
         by_period: read_lane(reader)?,
@@ -251,9 +261,14 @@ fn read_policy_brake(reader: &mut Reader<'_>) -> Result<PolicyBrake, DecodeError
             Ok(Stopped { at: read_time(reader)?, by: read_text(reader)?, reason: read_text(reader)? })
         })?,
         releases: reader.list(|reader| {
+            let id = Uuid::from_bytes(reader.array()?);
+            let given = if is_old { None } else { Some(read_time(reader)?) };
+            let due_before = read_time(reader)?;
             Ok(Release {
-                id: Uuid::from_bytes(reader.array()?),
-                due_before: read_time(reader)?,
+                id,
+                // The date is no earlier than most requests it was given for.
+                given: given.unwrap_or(due_before),
+                due_before,
                 left: reader.unsigned()?,
                 per_day: reader.option(Reader::unsigned)?,
                 today: reader.unsigned()?,
@@ -809,6 +824,7 @@ mod tests {
             (any::<i64>(), ".{0,9}", ".{0,9}").prop_map(|(at, by, reason)| Stopped { at: Timestamp(at), by, reason });
         let release = any::<(u128, i64, u64, Option<u64>, u64)>().prop_map(|(id, due, left, per_day, today)| Release {
             id: Uuid::from_u128(id),
+            given: Timestamp(due.wrapping_add(1)),
             due_before: Timestamp(due),
             left,
             per_day,
@@ -819,7 +835,8 @@ mod tests {
             |((version, effective, day, by_period, on_request), stopped, releases)| {
                 let day = NaiveDate::from_num_days_from_ce_opt(day).unwrap();
                 let effective = Timestamp(effective);
-                PolicyBrake { version, effective, day, by_period, on_request, stopped, releases }
+                let text = Some(TextHash([7; 16])).filter(|_| releases.is_empty());
+                PolicyBrake { version, text, effective, day, by_period, on_request, stopped, releases }
             },
         );
         let policies = prop::collection::btree_map(".{0,9}", brake, 0..3);
@@ -829,6 +846,37 @@ mod tests {
             policies,
             instructions,
         })
+    }
+
+    /// As format 1 wrote them.
+    fn encode_old_brakes(brakes: &Brakes, buffer: &mut Vec<u8>) {
+        let mut writer = Writer(buffer);
+        writer.byte(FORMAT);
+        writer.option(brakes.first_run, |writer, at| writer.signed(at.0));
+        writer.list(&brakes.instructions, |writer, id| writer.bytes(id.as_bytes()));
+        writer.unsigned(brakes.policies.len() as u64);
+        for (policy, brake) in &brakes.policies {
+            writer.text(policy);
+            writer.text(&brake.version);
+            writer.signed(brake.effective.0);
+            writer.signed(i64::from(brake.day.num_days_from_ce()));
+            for lane in [brake.by_period, brake.on_request] {
+                writer.unsigned(lane.customers);
+                writer.option(lane.tripped, |writer, at| writer.signed(at.0));
+            }
+            writer.option(brake.stopped.as_ref(), |writer, stopped| {
+                writer.signed(stopped.at.0);
+                writer.text(&stopped.by);
+                writer.text(&stopped.reason);
+            });
+            writer.list(&brake.releases, |writer, release| {
+                writer.bytes(release.id.as_bytes());
+                writer.signed(release.due_before.0);
+                writer.unsigned(release.left);
+                writer.option(release.per_day, Writer::unsigned);
+                writer.unsigned(release.today);
+            });
+        }
     }
 
     /// Whether this is how the record was written before there were additions.
@@ -845,6 +893,18 @@ mod tests {
             encode_brakes(&brakes, &mut bytes);
             prop_assert!(decode_brakes(&bytes[..cut.index(bytes.len())]).is_err());
             prop_assert_eq!(decode_brakes(&bytes), Ok(brakes));
+        }
+
+        #[test]
+        fn what_they_remembered_before_there_were_texts_is_read(brakes in all_brakes()) {
+            let mut bytes = Vec::new();
+            encode_old_brakes(&brakes, &mut bytes);
+            let mut of_old = brakes;
+            for brake in of_old.policies.values_mut() {
+                brake.text = None;
+                brake.releases.iter_mut().for_each(|release| release.given = release.due_before);
+            }
+            prop_assert_eq!(decode_brakes(&bytes), Ok(of_old));
         }
 
         #[test]

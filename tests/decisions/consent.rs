@@ -237,6 +237,42 @@ fn but_by_what_came_before_and_is_heard_of_later() {
 }
 
 #[test]
+fn also_if_something_later_is_known_already() {
+    Story::new(&[NEWS])
+        .withdraws("newsletter", "2025-06-10")
+        .active("purchase", "2025-06-15")
+        .active_late("purchase", "2025-06-01", "2025-06-20T09:00:00")
+        .expect("2030-01-01", &["2025-06-20T09:00:00 news expire mailing [email] on withdrawn 2025-06-10"]);
+}
+
+#[test]
+fn an_older_no_that_is_heard_of_while_a_newer_one_is_still_to_count_is_obeyed_at_once_and_only_once() {
+    Story::new(&[NEWS])
+        .active("purchase", "2025-03-10")
+        .withdraws("newsletter", "2025-06-10T08:00:00")
+        .withdraws("newsletter", "2025-05-20")
+        .arriving("2025-06-10T09:00:00")
+        .expect("2030-01-01", &["2025-06-10T09:00:00 news expire mailing [email] on withdrawn 2025-05-20"]);
+}
+
+#[test]
+fn activity_after_it_keeps_nothing_that_a_removal_had_left() {
+    // The removal keeps the name by law; what comes after the "no" extends that, and starts nothing over.
+    Story::new(&["news: email name; purchase; P1Y expire crm; consent newsletter"])
+        .floor("name: purchase; P3Y")
+        .active("purchase", "2024-03-10")
+        .withdraws("newsletter", "2025-06-10")
+        .active("purchase", "2025-08-01")
+        .expect(
+            "2035-01-01",
+            &[
+                "2025-03-13T00:00:00 news expire crm [email] kept [name by floor:name]",
+                "2028-08-04T00:00:00 news expire crm [name] deferred by floor:name",
+            ],
+        );
+}
+
+#[test]
 fn until_it_is_given_again_no_activity_starts_the_policy_over() {
     let story = Story::new(&[NEWS])
         .active("purchase", "2025-03-10")

@@ -544,3 +544,34 @@ fn what_a_removal_had_left_goes_once_on_the_request() {
             ],
         );
 }
+
+#[test]
+fn who_came_back_is_owed_nothing_of_it_whoever_they_become_since() {
+    // Else it would touch somebody who is active again.
+    Story::new(&["offers: email name; purchase; P1Y expire crm; only segment none consumer"])
+        .floor("name: purchase; P2Y")
+        .active("purchase", "2024-03-10")
+        .asks_for_erasure("2024-06-10")
+        .active("purchase", "2024-07-01")
+        .is("segment", Some("business"), "2024-08-01")
+        .expect(
+            "2030-01-01",
+            &["2024-06-11T00:00:00 offers expire crm [email] kept [name by floor:name] on erasure 2024-06-10"],
+        );
+}
+
+#[test]
+fn who_was_not_meant_when_they_came_back_is_owed_all_of_it() {
+    Story::new(&["offers: email name; purchase; P1Y expire crm; only segment consumer"])
+        .floor("name: purchase; P2Y")
+        .active("purchase", "2024-03-10")
+        .asks_for_erasure("2024-06-10")
+        .active("purchase", "2024-07-01")
+        .expect(
+            "2030-01-01",
+            &[
+                "2024-06-11T00:00:00 offers expire crm [email] kept [name by floor:name] on erasure 2024-06-10",
+                "2026-07-04T00:00:00 offers expire crm [name] on erasure 2024-06-10 deferred by floor:name",
+            ],
+        );
+}

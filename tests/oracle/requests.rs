@@ -63,9 +63,11 @@ impl View<'_> {
     /// request of that day or later."
     fn unserved_withdrawal(self, policy: usize) -> Option<(Cause, Since)> {
         let consent = self.policy(policy).consent?;
-        let withdrawn = self.withdrawn(consent)?;
-        let since = Since { kind: "withdrawn", at: self.at_resolution(withdrawn) };
+        self.withdrawn(consent)?;
         let first = self.refused_since(consent);
+        // The last "no" is named, unless its day has not ended.
+        let last = self.withdrawals(consent).max().filter(|last| self.end(*last) <= self.now);
+        let since = Since { kind: "withdrawn", at: last.map_or(first, |last| self.at_resolution(last)) };
         if self.served(policy).is_some_and(|served| served >= first) {
             return None;
         }
@@ -99,7 +101,15 @@ impl View<'_> {
         let known = refusals.map(|arrived| (arrived.arrives, self.known_when(policy, consent, arrived.arrives)));
         let instants = self.arrived.iter().map(|arrived| arrived.arrives).filter(|arrives| *arrives >= heard);
         let told = instants.map(|instant| (instant, self.before_deciding(instant).last_active(policy, first)));
-        known.chain(told).filter_map(|(instant, start)| Some((instant, start?.at))).collect()
+        let starts = known.chain(told).filter_map(|(instant, start)| Some((instant, start?.at)));
+        // Nor does it matter whether a later one was known already.
+        let late = self.arrived.iter().filter_map(|arrived| match arrived.what {
+            Told::Activity { kind, at } if self.policy(policy).kinds.contains(&kind) => {
+                Some((arrived.arrives, self.at_resolution(at)))
+            }
+            _ => None,
+        });
+        starts.chain(late.filter(|(arrives, at)| *arrives > heard && *at <= first)).collect()
     }
 
     /// Where the policy's periods would start for whomever it means: activity after a withdrawal starts nothing.

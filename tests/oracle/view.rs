@@ -177,8 +177,23 @@ impl<'a> View<'a> {
     }
 
     pub fn start_despite_withdrawal(self, policy: usize) -> Option<Since> {
-        let since = self.last_active(policy, i64::MAX).filter(|_| self.applies(policy));
-        since.filter(|since| self.served(policy).is_none_or(|served| since.at > served))
+        let since = self.last_active(policy, i64::MAX).filter(|_| self.applies(policy))?;
+        match self.served(policy) {
+            Some(served) if since.at == served && self.is_given_again_that_day(policy, served) => {
+                Some(Since { kind: "consent", at: served })
+            }
+            Some(served) if since.at <= served => None,
+            _ => Some(since),
+        }
+    }
+
+    /// Whether consent was given again later on the very day of the withdrawal that was served last.
+    fn is_given_again_that_day(self, policy: usize, served: i64) -> bool {
+        let Some(consent) = self.policy(policy).consent else { return false };
+        let withdrawn = self.withdrawals(consent).max();
+        let is_of_that_day = |at: Option<i64>| at.is_some_and(|at| self.at_resolution(at) == served);
+        let given = self.consent_given(consent);
+        given > withdrawn && is_of_that_day(given) && is_of_that_day(withdrawn) && !is_of_that_day(self.erasure())
     }
 
     /// Requests up to here have been served.

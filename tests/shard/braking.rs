@@ -93,6 +93,60 @@ fn a_release_may_be_given_ahead_and_ends_when_they_are_through() {
 }
 
 #[test]
+fn a_release_ends_with_those_it_was_given_for() {
+    let mut rig = Rig::new();
+    rig.batch(&customers(40, at(LEFT), &rig));
+    let approved = at("2025-02-01");
+    rig.batch(&[release(approved, &rig.config, "newsletter", at("2025-03-12"), 40), progress(approved, &rig.config)]);
+    // Fifteen come back, and are due long after its date.
+    let back = at("2025-02-10");
+    let returned: Vec<_> = (0..15).map(|place| activity(back, &format!("c{place}"), "login", back)).collect();
+    rig.batch(&returned);
+    rig.days(at("2025-03-13"), at("2025-03-15"), true);
+    assert_eq!(sent_by(&rig, "newsletter"), 25);
+    assert!(rig.shard.brakes().policies["newsletter"].releases.is_empty(), "what is left of it serves nobody else");
+    // Whoever is heard of only now and was due by its date is stopped as on any day.
+    let late = at("2025-03-15");
+    let unknown: Vec<_> = (0..15).map(|place| activity(late, &format!("x{place}"), "login", at(LEFT))).collect();
+    rig.batch(&unknown);
+    rig.days(late, late + 2 * DAY, true);
+    assert_eq!(sent_by(&rig, "newsletter"), 25 + 10);
+    assert!(rig.shard.stats().policies[0].brake_engaged);
+}
+
+#[test]
+fn a_release_lets_no_request_go_that_was_made_after_it() {
+    let mut rig = Rig::new();
+    let many = customers(25, at(LEFT), &rig);
+    rig.batch(&many);
+    let approved = at("2025-02-01");
+    rig.batch(&[release(approved, &rig.config, "newsletter", at("2025-03-12"), 25), progress(approved, &rig.config)]);
+    let asked = at("2025-02-10");
+    let requests = (0..12).map(|place| claim(asked, &format!("x{place}"), Claim::Erasure { at: Timestamp(asked) }));
+    rig.batch(&requests.collect::<Vec<_>>());
+    rig.days(asked + DAY, asked + 3 * DAY, true);
+    assert_eq!(sent_by(&rig, "newsletter"), 10, "they have a count of their own");
+    assert_eq!(rig.shard.brakes().policies["newsletter"].releases[0].left, 25);
+    rig.days(at("2025-03-13"), at("2025-03-14"), true);
+    assert_eq!(sent_by(&rig, "newsletter"), 10 + 25);
+}
+
+#[test]
+fn a_release_that_is_given_while_the_window_is_closed_waits_for_it() {
+    let mut rig = Rig::of(config(&format!("{}window: {{days: [mon], hours: \"09:00-17:00\"}}\n", text())));
+    let saturday = at("2026-03-07");
+    let many: Vec<_> =
+        (0..20).map(|place| activity(saturday, &format!("c{place}"), "login", at("2025-01-10"))).collect();
+    rig.batch(&many);
+    rig.batch(&[release(saturday, &rig.config, "newsletter", at("2026-01-12"), 20), progress(saturday, &rig.config)]);
+    rig.days(saturday + DAY, at("2026-03-09"), true);
+    assert_eq!(sent_by(&rig, "newsletter"), 0);
+    let monday = at("2026-03-09") + 10 * 3600;
+    rig.batch(&[progress(monday, &rig.config)]);
+    assert_eq!(sent_by(&rig, "newsletter"), 20);
+}
+
+#[test]
 fn no_more_than_a_release_says() {
     let mut rig = Rig::new();
     let now = at("2026-03-01");

@@ -104,6 +104,28 @@ fn what_is_left_goes_when_no_source_can_still_deliver_what_is_late() {
 }
 
 #[test]
+fn the_record_goes_as_soon_as_the_gate_opens_and_nothing_is_due_meanwhile() {
+    let mut rig = Rig::new();
+    let left = at(LEFT);
+    rig.batch(&[activity(left, "4711", "login", left), crate::rig::progress(left, &rig.config)]);
+    rig.days(left, at("2026-04-10"), true);
+    let closed = |now: i64, rig: &Rig| progress_with(now, &rig.config, |partition| partition.complete_to = None);
+    for day in 0..20 {
+        let now = at("2026-04-10") + day * DAY;
+        rig.batch(&[closed(now, &rig)]);
+    }
+    let stats = rig.shard.stats();
+    assert_eq!((stats.customers, stats.policies[0].due_unsent, stats.policies[1].due_unsent), (1, 0, 0));
+    // An hour after it was last looked at, not a day.
+    let opens = at("2026-04-10") + 19 * DAY + 3600;
+    for mut rig in [rig.restored(), rig] {
+        rig.batch(&[crate::rig::progress(opens, &rig.config)]);
+        rig.batch(&[crate::rig::progress(opens + 10, &rig.config)]);
+        assert_eq!(rig.shard.stats().customers, 0);
+    }
+}
+
+#[test]
 fn while_a_gate_is_closed_nobody_is_forgotten() {
     let mut rig = Rig::new();
     let left = at(LEFT);

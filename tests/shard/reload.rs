@@ -1,6 +1,7 @@
 //! A new configuration under way.
 
 use crate::rig::{DAY, Rig, activity, at, config, progress, release, text};
+use lapsed::wire::audit::{self, Entry};
 use std::sync::Arc;
 
 fn reconfigure(rig: &mut Rig, text: &str) {
@@ -30,6 +31,41 @@ fn nothing_is_sent_until_ingest_has_the_same_configuration() {
     assert_eq!(rig.shard.stats().policies[0].waiting_for_release, 1);
     rig.batch(&[release(due, &rig.config, "newsletter", due, 1)]);
     assert_eq!(rig.lines(), ["2025-04-01 4711 newsletter expire mailing"]);
+}
+
+/// The policies that a batch tells to evidence, with the purpose in English.
+fn texts_told(rig: &mut Rig, now: i64) -> Vec<String> {
+    let entries = [progress(now, &rig.config)];
+    let (_, out, _) = rig.try_batch(&entries);
+    let told = out.audit().filter_map(|(_, value)| match audit::decode(value).unwrap() {
+        (_, Entry::Policy(policy)) => Some(format!("{}: {}", policy.policy, policy.purpose["en"])),
+        _ => None,
+    });
+    let told = told.collect();
+    rig.commit(&entries, &out);
+    told
+}
+
+#[test]
+fn a_new_text_is_told_to_evidence_once_and_changes_nothing_else() {
+    let mut rig = Rig::new();
+    let now = at("2026-03-01");
+    assert_eq!(texts_told(&mut rig, now).len(), 2);
+    assert_eq!(texts_told(&mut rig, now + 1).len(), 0);
+    rig.batch(&[release(now + 2, &rig.config, "newsletter", at("2026-06-01"), 5)]);
+    let before = rig.shard.brakes().policies["newsletter"].clone();
+    reconfigure(&mut rig, &text().replace("A weekly newsletter", "Our weekly newsletter"));
+    let told = ["newsletter: Our weekly newsletter for a year after the last visit"];
+    assert_eq!(texts_told(&mut rig, now + 3), told);
+    assert_eq!(texts_told(&mut rig, now + 4).len(), 0);
+    let after = rig.shard.brakes().policies["newsletter"].clone();
+    assert_ne!(after.text, before.text);
+    assert_eq!((after.effective, &after.releases), (before.effective, &before.releases));
+    // Nor is it told again by whoever restores the shard.
+    assert_eq!(texts_told(&mut rig.restored(), now + 5).len(), 0);
+    // What it was before is a change, too.
+    reconfigure(&mut rig, &text());
+    assert_eq!(texts_told(&mut rig, now + 6), ["newsletter: A weekly newsletter for a year after the last visit"]);
 }
 
 #[test]

@@ -3,16 +3,13 @@
 use super::hear::course_mut;
 use super::lease::is_overtaken;
 use super::standing::ground;
-use super::{Judgement, Wake};
+use super::{Blocked, Judgement, Obstacle, Wake};
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::claims::Claim;
 use crate::retention::command::Cause;
 use crate::retention::customer::{Record, Reply, Sent};
 use crate::retention::gate::KnownSince;
 use crate::retention::policy::{PolicyIndex, Rulebook};
-
-/// How long to wait with a farewell that a gate keeps from being said.
-const LOOK_AGAIN: Seconds = Seconds(86_400);
 
 /// What is left to remember of a customer whose record goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +68,17 @@ impl Judgement<'_> {
             self.known_since(policy) != KnownSince::Unknown
                 && self.circumstances.gate.proven_up_to(policy, now).is_some()
         };
-        if self.policy_indices().all(is_open) {
-            wake.farewell = Some(farewell);
-        } else {
-            wake.no_later_than(now + LOOK_AGAIN);
+        match self.policy_indices().find(|policy| !is_open(*policy)) {
+            None => {
+                wake.farewell = Some(farewell);
+                // What was left and is over would have had another look.
+                wake.at = None;
+            }
+            // When that has opened, another may still be closed.
+            Some(policy) => {
+                let (deadline, by) = (farewell.end, Obstacle::FarewellGate);
+                wake.blocked.push(Blocked { policy, deadline, on_request: false, by, due: None });
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::standing::{applies, ground, ground_up_to};
 use super::{Circumstances, Timestamp, with_judgement};
-use crate::retention::activity::LastSeen;
+use crate::retention::activity::{KindIndex, LastSeen};
 use crate::retention::claims::{Claim, Claims};
 use crate::retention::customer::{Course, Record};
 use crate::retention::policy::{Policy, PolicyIndex, Rulebook};
@@ -15,7 +15,7 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     if let Claim::Hold { .. } | Claim::Unhold { .. } = claim {
         return hear_of_hold(circumstances, seen, record, claim);
     }
-    let Claim::Consent { name, given, .. } = claim else { return record.claims.merge(claim, circumstances.now) };
+    let Claim::Consent { name, given, at } = claim else { return record.claims.merge(claim, circumstances.now) };
     let rules = circumstances.rules;
     let rests_on_it = |index: &PolicyIndex| rules.policies[usize::from(index.0)].consent.as_ref() == Some(name);
     let policies = policy_indices(rules).filter(rests_on_it);
@@ -24,13 +24,16 @@ pub fn hear(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Re
     let changed = record.claims.merge(claim, circumstances.now);
     for (index, before) in asked {
         let policy = &rules.policies[usize::from(index.0)];
-        let refused = refused_since(policy, &record.claims, before.refused_since);
+        let said = if *given { None } else { Some(*at) };
+        let refused = refused_since(policy, &record.claims, [before.refused_since, said]);
         let first = refused.map(|at| circumstances.almanac.at_resolution(rules.resolution, at));
         let course = course_mut(record, &policy.key);
         course.refused_since = refused;
         course.refused_start = first.and_then(|first| {
             let known = if *given { None } else { before.start };
-            course.refused_start.max(known).map(|start| start.min(first))
+            // What came after the first "no" has started nothing, unless the policy was asked to end it already.
+            let remembered = course.refused_start.filter(|start| *start <= first || before.was_asked);
+            remembered.max(known).map(|start| start.min(first))
         });
         note_refused_start(circumstances, index, seen, record);
         if !given {
@@ -72,13 +75,13 @@ fn note_withdrawal(circumstances: Circumstances<'_>, index: PolicyIndex, record:
     }
 }
 
-/// Since when consent stands withdrawn. Only the last withdrawal is remembered for certain: where consent was
-/// given after the first one that was known, that counts.
-fn refused_since(policy: &Policy, claims: &Claims, before: Option<Timestamp>) -> Option<Timestamp> {
+/// Since when consent stands withdrawn: of the withdrawals that are known the first, since it was given. Only the
+/// last one is remembered for certain.
+fn refused_since(policy: &Policy, claims: &Claims, known: [Option<Timestamp>; 2]) -> Option<Timestamp> {
     let consent = claims.consent(policy.consent.as_ref()?)?;
     let last = consent.withdrawn_last()?;
-    let before = before.filter(|since| consent.given.is_none_or(|given| given <= *since));
-    Some(before.map_or(last, |since| since.min(last)))
+    let since_given = |since: &Timestamp| consent.given.is_none_or(|given| given <= *since);
+    known.into_iter().flatten().filter(since_given).chain([last]).min()
 }
 
 /// Whether a withdrawal is a request changes with whom policies mean, and with the policies themselves.
@@ -98,8 +101,10 @@ fn policy_indices(rules: &Rulebook) -> impl Iterator<Item = PolicyIndex> + use<>
 
 /// Where a policy with consent stands when a word on that arrives.
 struct Standing {
-    /// Its starting point, or, where consent stands withdrawn, the last one from before that.
+    /// Its starting point, unless consent stands withdrawn.
     start: Option<Timestamp>,
+    /// Consent stands withdrawn, and that was a request.
+    was_asked: bool,
     refused_since: Option<Timestamp>,
 }
 
@@ -110,11 +115,9 @@ impl Standing {
         let withdrawn = withdrawn_at(circumstances, policy, &record.claims, course);
         let refused_since = course.and_then(|course| course.refused_since).filter(|_| withdrawn.is_some());
         let counts = withdrawn.is_some_and(|at| counts_from(circumstances.rules, at) <= circumstances.now);
-        let start = match counts {
-            true => course.and_then(|course| course.refused_start),
-            false => ground(circumstances, index, seen, &record.claims).map(|start| start.at),
-        };
-        Standing { start, refused_since }
+        let start = ground(circumstances, index, seen, &record.claims).filter(|_| !counts).map(|start| start.at);
+        let was_asked = withdrawn.is_some() && course.is_some_and(|course| course.withdrawn == withdrawn);
+        Standing { start, was_asked, refused_since }
     }
 }
 
@@ -142,11 +145,27 @@ pub(super) fn withdrawn_at(
     Some(almanac.at_resolution(rules.resolution, first))
 }
 
-/// Takes note of an activity: one from before a withdrawal may be what that must end. `seen` is what has been
-/// seen with it.
-pub fn see(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &mut Record) -> bool {
-    let note = |changed, index| note_refused_start(circumstances, index, seen, record) || changed;
-    policy_indices(circumstances.rules).fold(false, note)
+/// Takes note of an activity at the configuration's resolution: one from before a withdrawal may be what that
+/// must end, also where later ones are known. `seen` is what has been seen with it.
+pub fn see(
+    circumstances: Circumstances<'_>,
+    seen: &[LastSeen],
+    record: &mut Record,
+    (kind, at): (KindIndex, Timestamp),
+) -> bool {
+    let mut changed = false;
+    for index in policy_indices(circumstances.rules) {
+        changed |= note_refused_start(circumstances, index, seen, record);
+        let policy = &circumstances.rules.policies[usize::from(index.0)];
+        let course = record.courses.iter().find(|course| course.policy == policy.key);
+        let first = withdrawn_at(circumstances, policy, &record.claims, course);
+        let is_before = policy.since_last.contains(&kind) && Some(at) <= first;
+        if is_before && Some(at) > course.and_then(|course| course.refused_start) {
+            course_mut(record, &policy.key).refused_start = Some(at);
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// The policy's course, made if there is none.

@@ -116,6 +116,8 @@ impl Judgement<'_> {
         }
         let view = View::again(on_request, sent.id);
         if !sent.stage.action.removes() {
+            // A withdrawal takes no ground away, but what it has ended is not warned of again.
+            let view = if self.is_withdrawn(policy) { View::by_period() } else { view };
             let parted = self.part_for_warning(policy, stage, view).unwrap_or_default();
             let follows = |next: Option<Next>| next.map(|next| next.action);
             let same_next = follows(self.next_as_of_now(policy, sent)) == follows(sent.next);

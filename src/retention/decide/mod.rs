@@ -115,6 +115,8 @@ pub enum Obstacle {
     Brake,
     /// The policy's mode.
     Mode,
+    /// A gate: nothing leaves, but our own record waits for it to open.
+    FarewellGate,
 }
 
 impl Wake {

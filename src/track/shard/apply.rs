@@ -151,7 +151,9 @@ impl Shard {
         let before = LastSeen(self.table.word(slot, column));
         let merged = before.merge(at);
         if merged == before {
-            return Applied::Known;
+            // An older one than is known may still be from before a withdrawal.
+            let may_matter = at < before && self.table.record(slot).is_some();
+            return if may_matter { self.see_in_record(slot, kind, merged, at) } else { Applied::Known };
         }
         // A policy that had a starting point, and whose first stage isn't due yet, can only fall due later.
         if before == LastSeen::NEVER {
@@ -161,15 +163,21 @@ impl Shard {
             self.mark_to_judge(slot);
         }
         if self.table.record(slot).is_some() {
-            self.change_record(slot, |circumstances, before, record| {
-                let mut seen = before.to_vec();
-                seen[usize::from(kind.0)] = merged;
-                see(circumstances, &seen, record)
-            });
+            self.see_in_record(slot, kind, merged, at);
         }
         self.set_word(slot, column, merged.0);
         self.mark_changed(slot);
         Applied::Merged
+    }
+
+    fn see_in_record(&mut self, slot: Slot, kind: KindIndex, merged: LastSeen, at: LastSeen) -> Applied {
+        let Some(at) = at.timestamp() else { return Applied::Known };
+        self.change_record(slot, |circumstances, before, record| {
+            let mut seen = before.to_vec();
+            seen[usize::from(kind.0)] = merged;
+            let at = circumstances.almanac.at_resolution(circumstances.rules.resolution, at);
+            see(circumstances, &seen, record, (kind, at))
+        })
     }
 
     /// The first activity of a kind may be a policy's first.

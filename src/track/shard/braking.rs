@@ -29,7 +29,8 @@ impl Shard {
             return;
         }
         self.has_entered = true;
-        let new = self.brakes.enter(&self.config.rules, now);
+        let texts = self.config.text_hashes();
+        let new = self.brakes.enter(&self.config.rules, &texts, now);
         self.tell_policies(&new, now);
         if let Some(written) = self.other_cluster.take() {
             self.brakes.stop_all(now, &format!("the state was written at another cluster ({written})"));
@@ -115,8 +116,9 @@ impl Shard {
         let config = self.config.clone();
         for (place, policy) in (0_u16..).zip(&config.rules.policies) {
             let index = PolicyIndex(place);
-            let oldest = Lane::ALL.iter().filter_map(|&lane| self.waiting.oldest(Queue { policy: index, lane })).min();
-            self.brakes.end_releases(policy, now, oldest);
+            let oldest =
+                Lane::UNSENT.iter().filter_map(|&lane| self.waiting.oldest(Queue { policy: index, lane })).min();
+            self.brakes.end_releases(&config.rules, policy, now, oldest);
         }
     }
 }

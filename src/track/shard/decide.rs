@@ -117,8 +117,11 @@ impl Shard {
     fn judge_proven(&mut self, moment: &Moment, steps: &mut usize, out: &mut Outputs) {
         for policy in 0..self.config.rules.policies.len() {
             let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
-            let lanes =
-                [(Lane::Gate, moment.standing.proven[policy]), (Lane::RequestGate, moment.standing.requests_proven)];
+            let lanes = [
+                (Lane::Gate, moment.standing.proven[policy]),
+                (Lane::RequestGate, moment.standing.requests_proven),
+                (Lane::Farewell, moment.standing.proven[policy]),
+            ];
             for (lane, proven) in lanes {
                 let Some(proven) = proven else { continue };
                 let mut slots = std::mem::take(&mut self.scratch.slots);

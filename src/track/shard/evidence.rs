@@ -20,7 +20,7 @@ impl Shard {
         self.tell(pseudonym.to_string().as_bytes(), entry, time);
     }
 
-    /// The full texts of policies whose version is new; once, not by every shard.
+    /// The full texts of policies whose version or text is new; once, not by every shard.
     pub(super) fn tell_policies(&mut self, new: &[PolicyIndex], now: Timestamp) {
         if self.home.partition != 0 {
             return;

@@ -75,7 +75,7 @@ impl Shard {
         let counts = &self.counts.policies[policy];
         let index = PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX));
         let queue = |lane: &Lane| Queue { policy: index, lane: *lane };
-        let due = Lane::ALL.iter().filter(|lane| **lane != Lane::RequestMode).map(queue);
+        let due = Lane::UNSENT.iter().filter(|lane| **lane != Lane::RequestMode).map(queue);
         let waiting = |lanes: &[Lane]| lanes.iter().map(|lane| self.waiting.count(queue(lane)) as u64).sum();
         let brake = self.brakes.policies.get(&self.config.rules.policies[policy].key);
         PolicyStats {
