@@ -53,7 +53,7 @@ fn now_ms() -> i64 {
 
 fn clients(bootstrap: &str) -> Clients {
     let properties = [("bootstrap.servers".to_owned(), bootstrap.to_owned())];
-    Clients::new(properties.into_iter().collect(), "bench".to_owned())
+    Clients::new(properties.into_iter().collect(), "bench", "bench".to_owned())
 }
 
 /// Fills the source's topic: every customer again and again, all on one day.

@@ -181,7 +181,7 @@ impl Running {
         if std::env::var("DBG").is_ok() {
             kafka.insert("debug".into(), "cgrp,consumer,topic".into());
         }
-        let clients = Clients::new(kafka, name.to_owned());
+        let clients = Clients::new(kafka, "ingest", name.to_owned());
         let status = Arc::new(IngestStatus::new(Arc::new(Metrics::new())));
         let worker = IngestWorker::new(name, clients, config.clone(), status, next.clone()).unwrap();
         let stopping = stop.clone();
@@ -244,7 +244,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn ends_are_asked_for_many_partitions_at_once() {
     let stage = Stage::new(3);
     stage.logins(0..5, 3);
-    let clients = Clients::new(stage.config().kafka.clone(), "ends".to_owned());
+    let clients = Clients::new(stage.config().kafka.clone(), "ingest", "ends".to_owned());
     let reader = clients.reader(Isolation::ReadUncommitted, None).unwrap();
     let (source, acks) = (stage.source(), format!("{}.acks", stage.application));
     let names = [(source.as_str(), 0), (source.as_str(), 2), (acks.as_str(), 0)];

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
+#[path = "support/tools/mod.rs"]
+mod tools;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -95,6 +97,16 @@ impl Drop for Running {
     }
 }
 
+/// As promtool lints names, kinds and help texts.
+fn prometheus_has_nothing_to_complain_about(answer: &str) {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut promtool = Command::new(tools::tool("promtool"));
+    let mut child = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{body}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn missing_topics_are_named_and_made() {
     let application = Application::new(&bootstrap());
@@ -155,11 +167,27 @@ fn health_and_metrics_are_served_and_a_stop_is_graceful() {
     for name in [
         "lapsed_shards{state=\"running\"} 4",
         "lapsed_gate_open{source=\"web\"} 0",
+        "lapsed_gate_doubt{doubt=\"silent\",source=\"web\"} 1",
+        "lapsed_due_unsent{policy=\"offers\"} 0",
+        "lapsed_oldest_due_age_seconds{policy=\"offers\"} 0",
+        "lapsed_oldest_open_request_seconds 0",
+        "lapsed_brake_engaged{policy=\"offers\"} 0",
+        "lapsed_commands_unacknowledged{target=\"crm\"} 0",
+        "lapsed_customers{policy=\"offers\",stage=\"none\"} 0",
+        "lapsed_customers_without_starting_point 0",
+        "lapsed_customers_uncovered 0",
+        "lapsed_policy_review_timestamp_seconds{policy=\"offers\"} 4070908800",
+        "lapsed_records_total{outcome=\"signals\",source=\"web\"} 0",
+        "lapsed_acknowledgements_unknown_total{target=\"crm\"} 0",
+        "lapsed_transactions_total{outcome=\"committed\"}",
+        "lapsed_transaction_seconds_count",
+        "lapsed_table_bytes",
         "lapsed_config_last_reload_successful 1",
         "lapsed_build_info",
     ] {
         application.until("/metrics", |_, text| text.contains(name));
     }
+    prometheus_has_nothing_to_complain_about(&application.get("/metrics").unwrap().1);
     assert_eq!(application.get("/nothing").unwrap().0, 404);
     // A file that is wrong leaves the old one in force, and shows.
     std::fs::write(application.file(), "time_zone: Nowhere/Land").unwrap();

@@ -23,7 +23,7 @@ fn clients_at(address: &str) -> Clients {
         ("session.timeout.ms".to_owned(), "6000".to_owned()),
         ("socket.timeout.ms".to_owned(), "5000".to_owned()),
     ]);
-    Clients::new(properties, "test".to_owned())
+    Clients::new(properties, "test", "test".to_owned())
 }
 
 fn clients() -> Clients {

@@ -30,7 +30,7 @@ const PERIOD_SECONDS: u64 = 10;
 
 pub(super) fn demo_on_kafka(bootstrap: &str, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(configuration(bootstrap)?);
-    let clients = Clients::new(config.kafka.clone(), config.application.clone());
+    let clients = Clients::new(config.kafka.clone(), &config.application, config.application.clone());
     prepare_topics(&clients, &config)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "On {bootstrap}, topics {}.*: {CUSTOMERS} customers.", config.application)?;

@@ -79,7 +79,7 @@ pub fn due(args: DueArgs) -> anyhow::Result<ExitCode> {
 fn read(config: &ConfigArgs, key: &str, by: Option<NaiveDate>) -> anyhow::Result<Found> {
     let config = Arc::new(config.load()?.config);
     let policy = policy(&config, key)?;
-    let clients = Clients::new(config.kafka.clone(), format!("{}-due", config.application));
+    let clients = Clients::new(config.kafka.clone(), &config.application, format!("{}-due", config.application));
     let now = shards::now();
     let by = by.unwrap_or_else(|| local_date(now, config.zone));
     let before = first_instant_after(by, config.zone);

@@ -183,7 +183,7 @@ fn stop_on_kafka(config: &ConfigArgs, args: &StopArgs) -> anyhow::Result<ExitCod
 }
 
 pub(super) fn clients(config: &Config) -> Clients {
-    Clients::new(config.kafka.clone(), format!("{}-instruct", config.application))
+    Clients::new(config.kafka.clone(), &config.application, format!("{}-instruct", config.application))
 }
 
 /// Has each shard get its order.

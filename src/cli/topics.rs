@@ -2,6 +2,7 @@
 
 use super::config_args::ConfigArgs;
 use crate::config::{Config, TopicPattern, Topics};
+use crate::kafka::access::{Access, Operation};
 use crate::kafka::clients::Clients;
 use crate::kafka::topics::{Found, Owner, Wanted, create, look, wanted};
 use std::io::Write;
@@ -24,7 +25,7 @@ pub struct TopicsArgs {
 
 pub fn topics(args: TopicsArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?.config;
-    let clients = Clients::new(config.kafka.clone(), format!("{}-topics", config.application));
+    let clients = Clients::new(config.kafka.clone(), &config.application, format!("{}-topics", config.application));
     let needed = needed(&config);
     let mut found = look(&clients, &needed)?;
     if args.create {
@@ -69,6 +70,31 @@ pub fn needed(config: &Config) -> Vec<Wanted> {
         owner: Owner::Source,
     }));
     needed
+}
+
+/// What `lapsed run` must be allowed to do with them; the groups and the transactional id name themselves when
+/// they are refused. The chart's KafkaUser has the same, and a test tells if not.
+pub fn needed_access(config: &Config) -> Vec<Access> {
+    use Operation::{Delete, DescribeConfigs, Read, Write};
+    let ours = |name: &str| format!("{}.{name}", config.application);
+    let mut topics = vec![
+        (ours("signals"), vec![Read, Write, Delete, DescribeConfigs]),
+        (ours("state"), vec![Read, Write, DescribeConfigs]),
+        (ours("audit"), vec![Write, DescribeConfigs]),
+        (ours("acks"), vec![Read, DescribeConfigs]),
+        (ours("rejects"), vec![Write, DescribeConfigs]),
+    ];
+    for topic in needed(config) {
+        match topic.owner {
+            Owner::Ours => {}
+            Owner::Source => topics.push((topic.name, vec![Read, DescribeConfigs])),
+            Owner::Target => topics.push((topic.name, vec![Write])),
+        }
+    }
+    let each = |(topic, operations): (String, Vec<Operation>)| {
+        operations.into_iter().map(move |operation| Access { operation, topic: topic.clone() })
+    };
+    topics.into_iter().flat_map(each).collect()
 }
 
 fn print(found: &[Found]) -> std::io::Result<()> {

@@ -26,6 +26,8 @@ pub enum Environment {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
+    /// What `file:` refers to in it.
+    pub referred: Vec<PathBuf>,
 }
 
 /// Everything that is wrong with a configuration, in the order of the files, a line each.
@@ -84,8 +86,9 @@ pub fn from_texts(
         }
     }
     // What a broken file would have held would only be missed.
+    let mut referred = Vec::new();
     let config = if complete {
-        resolve(&mut root, "", environment, &problems);
+        resolve(&mut root, "", environment, &problems, &mut referred);
         let at = At { node: &root, path: String::new(), problems: problems.clone() };
         build::config(&at, environment, today)
     } else {
@@ -97,7 +100,7 @@ pub fn from_texts(
     };
     let (errors, warnings) = (in_order(problems.errors.take()), in_order(problems.warnings.take()));
     match config {
-        Some(config) if errors.is_empty() => Ok(Loaded { config, warnings }),
+        Some(config) if errors.is_empty() => Ok(Loaded { config, warnings, referred }),
         _ => Err(LoadErrors(errors)),
     }
 }
@@ -161,19 +164,19 @@ fn merge(into: &mut Node, from: Node, path: &str, problems: &Problems) {
     }
 }
 
-fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Problems) {
+fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Problems, referred: &mut Vec<PathBuf>) {
     if environment != Environment::Resolve && is_secret(path) {
         return;
     }
     match &mut node.value {
         Value::Map(entries) => {
             for (Key { name, .. }, node) in entries {
-                resolve(node, &path_to(path, name), environment, problems);
+                resolve(node, &path_to(path, name), environment, problems, referred);
             }
         }
         Value::List(list) => {
             for (place, node) in list.iter_mut().enumerate() {
-                resolve(node, &format!("{path}[{place}]"), environment, problems);
+                resolve(node, &format!("{path}[{place}]"), environment, problems, referred);
             }
         }
         Value::Scalar(scalar) if environment == Environment::Refuse => {
@@ -186,7 +189,7 @@ fn resolve(node: &mut Node, path: &str, environment: Environment, problems: &Pro
                 node.value = Value::Broken;
             }
         }
-        Value::Scalar(scalar) => match resolved(&scalar.text) {
+        Value::Scalar(scalar) => match resolved(&scalar.text, referred) {
             Ok(None) => {}
             Ok(Some(found)) => {
                 let reference = Some(std::mem::take(&mut scalar.text));
@@ -212,13 +215,14 @@ pub(super) fn is_reference(text: &str) -> bool {
 }
 
 /// The text with what it refers to; `None`: it refers to nothing. Errors never hold what was found.
-fn resolved(text: &str) -> Result<Option<String>, String> {
+fn resolved(text: &str, referred: &mut Vec<PathBuf>) -> Result<Option<String>, String> {
     if !is_reference(text) {
         return Ok(None);
     }
     let with_variables = substitute(text)?;
     // What a variable holds is never shown, so neither is a path that has one in it.
     let Some(file) = with_variables.strip_prefix("file:") else { return Ok(Some(with_variables)) };
+    referred.push(PathBuf::from(file));
     let content = read_text(Path::new(file))
         .map_err(|error| if text.contains("${") { format!("refers to {text}, which cannot be read") } else { error })?;
     Ok(Some(content.trim_end_matches(['\n', '\r']).to_owned()))

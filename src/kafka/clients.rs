@@ -3,7 +3,7 @@
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, DefaultConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{ProducerContext, ThreadedProducer};
 use std::collections::BTreeMap;
@@ -27,12 +27,13 @@ pub struct Clients {
     properties: BTreeMap<String, String>,
     /// Tells who owns what: the address at which the instance answers.
     client_id: String,
+    track_group: String,
 }
 
 impl Clients {
     /// `properties` are the checked ones of the configuration.
-    pub fn new(properties: BTreeMap<String, String>, client_id: String) -> Clients {
-        Clients { properties, client_id }
+    pub fn new(properties: BTreeMap<String, String>, application: &str, client_id: String) -> Clients {
+        Clients { properties, client_id, track_group: format!("{application}-track") }
     }
 
     pub fn bootstrap(&self) -> &str {
@@ -91,10 +92,21 @@ impl Clients {
 
     /// A reader outside any group: for restores, watermarks and look-ups of a group's offsets.
     pub fn reader(&self, isolation: Isolation, group: Option<&str>) -> KafkaResult<BaseConsumer> {
+        self.reader_with(isolation, group, DefaultConsumerContext)
+    }
+
+    /// The same, and `context` hears what becomes of its connections.
+    pub fn reader_with<C: ConsumerContext>(
+        &self,
+        isolation: Isolation,
+        group: Option<&str>,
+        context: C,
+    ) -> KafkaResult<BaseConsumer<C>> {
         let mut config = self.consumer_base(isolation);
-        // librdkafka wants a name to look up offsets; it never joins.
-        config.set("group.id", group.unwrap_or("lapsed-reader"));
-        BaseConsumer::from_config(&config)
+        // librdkafka wants a name, and looks for that group's coordinator; it never joins. One that the user has
+        // a right to: a refusal would end a restore.
+        config.set("group.id", group.unwrap_or(&self.track_group));
+        BaseConsumer::from_config_and_context(&config, context)
     }
 
     /// An idempotent producer that delivers in order or reports a failure.

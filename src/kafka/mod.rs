@@ -1,11 +1,13 @@
 //! Moves bytes; knows no retention.
 //!
+//! * [`access`]: what the brokers let us do
 //! * [`clients`]: consumers and producers with the properties that the promises need
 //! * [`transaction`]: one transaction after another, and what became of each
 //! * [`offsets`]: where partitions begin and end
 //! * [`restore`]: a partition read to its end, for good
 //! * [`topics`]: the topics that are needed, and what is there
 
+pub mod access;
 pub mod clients;
 pub mod offsets;
 pub mod owners;

@@ -2,10 +2,12 @@
 
 use super::clients::Clients;
 use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::Consumer;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A topic as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +166,10 @@ pub enum TopicsError {
          network, and security.protocol"
     )]
     Unreachable { bootstrap: String, seconds: u64, reason: String },
+    #[error("the brokers refuse us: {0}; check kafka: sasl.username and sasl.password, and sasl.mechanism")]
+    Unauthenticated(String),
+    #[error("no trusted connection to the brokers: {0}; check kafka: ssl.ca.location, and the brokers' names")]
+    TlsFailed(String),
     #[error("not authorised to describe topics; grant Describe and DescribeConfigs on them: {0}")]
     Unauthorised(String),
     #[error("cannot look at the topics: {0}")]
@@ -173,24 +179,67 @@ pub enum TopicsError {
 }
 
 /// How long a look at the brokers may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime of one thread needs nothing that could be missing").block_on(future)
 }
 
+/// After so long it is looked whether the brokers refuse us, or just don't answer.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// Remembers why brokers refused a connection.
+#[derive(Default)]
+struct Listening {
+    refused: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl Listening {
+    fn refusal(&self) -> Option<TopicsError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        refused.map(|(code, reason)| match code {
+            RDKafkaErrorCode::SSL => TopicsError::TlsFailed(reason),
+            _ => TopicsError::Unauthenticated(reason),
+        })
+    }
+}
+
+impl ClientContext for Listening {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code @ (RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)) = error.rdkafka_error_code() {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Listening {}
+
 /// All topics and their partition counts.
 ///
 /// # Errors
 /// When no broker answers in time.
 pub fn partitions_of_all(clients: &Clients) -> Result<BTreeMap<String, u32>, TopicsError> {
-    let reader = clients.reader(super::clients::Isolation::ReadUncommitted, None)?;
-    let metadata = reader.fetch_metadata(None, PATIENCE).map_err(|error| TopicsError::Unreachable {
-        bootstrap: clients.bootstrap().to_owned(),
-        seconds: PATIENCE.as_secs(),
-        reason: error.to_string(),
-    })?;
+    let reader = clients.reader_with(super::clients::Isolation::ReadUncommitted, None, Listening::default())?;
+    let deadline = Instant::now() + PATIENCE;
+    let metadata = loop {
+        let error = match reader.fetch_metadata(None, ATTEMPT) {
+            Ok(metadata) => break metadata,
+            Err(error) => error,
+        };
+        // Only polling hands on why a connection was refused.
+        while reader.poll(Duration::from_millis(10)).is_some() {}
+        if let Some(refusal) = reader.context().refusal() {
+            return Err(refusal);
+        }
+        if Instant::now() > deadline {
+            return Err(TopicsError::Unreachable {
+                bootstrap: clients.bootstrap().to_owned(),
+                seconds: PATIENCE.as_secs(),
+                reason: error.to_string(),
+            });
+        }
+    };
     let count = |topic: &rdkafka::metadata::MetadataTopic| u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX);
     Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic))).collect())
 }

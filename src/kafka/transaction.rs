@@ -80,7 +80,10 @@ impl Transactions {
         // Dropping the old one first: what it still has in flight must not follow the new one's epoch.
         self.producer = None;
         let fatal = |error: KafkaError| {
-            TransactionError::Fatal(format!("cannot own the transactional id {}: {error}", self.transactional_id))
+            let id = &self.transactional_id;
+            let refused = error.rdkafka_error_code() == Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed);
+            let grant = if refused { format!("; grant Write on transactional id {id}") } else { String::new() };
+            TransactionError::Fatal(format!("cannot own the transactional id {id}: {error}{grant}"))
         };
         let producer = self.clients.transactional_producer(&self.transactional_id, Silent).map_err(fatal)?;
         let deadline = Instant::now() + INIT_TIMEOUT;

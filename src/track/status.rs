@@ -131,6 +131,10 @@ impl TrackStatus {
         self.joined.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn left(&self) {
+        self.joined.store(false, Ordering::Relaxed);
+    }
+
     /// Takes in how a shard is after a batch; `is_through`: nobody is left who could be judged by now.
     pub fn observe(&self, partition: u32, shard: &Shard, is_through: bool) {
         let mut observed = locked(&self.observed);

@@ -55,6 +55,8 @@ pub enum TrackError {
     StateTruncated(u32),
     #[error("track: the brokers did not tell their cluster's id")]
     NoClusterId,
+    #[error("track may not join its group; grant Read on group {0}")]
+    GroupRefused(String),
 }
 
 /// What a worker is called and reads.
@@ -206,7 +208,19 @@ impl TrackWorker {
     ///
     /// # Errors
     /// Whatever must end the instance: fenced, unreadable state, refused by the brokers.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), TrackError> {
+    pub fn run(self, stop: &AtomicBool) -> Result<(), TrackError> {
+        let group = self.names.group.clone();
+        self.turn(stop).map_err(|error| match error {
+            TrackError::Kafka(error)
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) =>
+            {
+                TrackError::GroupRefused(group)
+            }
+            other => other,
+        })
+    }
+
+    fn turn(mut self, stop: &AtomicBool) -> Result<(), TrackError> {
         self.consumer.subscribe(&[&self.names.signals])?;
         while !stop.load(Ordering::Relaxed) {
             self.status.beat();
@@ -218,6 +232,8 @@ impl TrackWorker {
             self.trim();
         }
         self.consumer.unsubscribe();
+        self.slots.keys().for_each(|partition| self.status.forget(*partition));
+        self.status.left();
         Ok(())
     }
 

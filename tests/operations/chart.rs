@@ -1,16 +1,14 @@
 //! The chart, rendered by helm's own engine, against the schemas of Kubernetes, Prometheus' operator and
 //! Strimzi, and against what `lapsed` wants.
 
-use crate::{file, path, tool, yaml};
-use lapsed::cli::topics::needed;
+use crate::tools::{render_chart, run_chart, tool};
+use crate::{file, yaml};
+use lapsed::cli::topics::{needed, needed_access};
 use lapsed::config::Environment;
 use lapsed::config::load::from_texts;
 use lapsed::kafka::topics::{Owner, Setting};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
-
-const CHART: &str = "deploy/helm/lapsed";
 
 /// Values of the file, with a configuration among them.
 fn values(text: &str, configuration: &str) -> Value {
@@ -28,20 +26,9 @@ fn least() -> Value {
     values("{}", &file("config/lapsed.yaml"))
 }
 
-fn chart(command: &str, more: &[&str], values: &Value) -> Result<String, String> {
-    let mut given = tempfile::NamedTempFile::new().unwrap();
-    std::io::Write::write_all(&mut given, values.to_string().as_bytes()).unwrap();
-    let output =
-        Command::new(tool("chart")).arg(command).arg(path(CHART)).args(more).arg(given.path()).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-}
-
 /// The manifests.
 fn rendered(values: &Value) -> Vec<Value> {
-    let text = chart("render", &["prod", "privacy"], values).unwrap();
-    let documents = yaml(&text);
-    documents.into_iter().filter(|document| !document.is_null()).collect()
+    render_chart(values).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn of_kind<'m>(manifests: &'m [Value], kind: &str) -> Vec<&'m Value> {
@@ -149,7 +136,7 @@ fn a_wrong_manifest_is_refused() {
 #[test]
 fn helm_finds_nothing_to_complain_about() {
     for values in [least(), full()] {
-        chart("lint", &[], &values).unwrap();
+        run_chart("lint", &[], &values).unwrap();
     }
 }
 
@@ -160,7 +147,7 @@ fn wrong_values_are_refused() {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         let parent = values.pointer_mut(parent).unwrap().as_object_mut().unwrap_or_else(|| panic!("{pointer}"));
         parent.insert(key.to_owned(), value);
-        let error = chart("render", &["prod", "privacy"], &values).unwrap_err();
+        let error = render_chart(&values).unwrap_err();
         assert!(error.contains(why), "{pointer}: {error}");
     };
     refused("/replica", json!(2), "replica");
@@ -169,7 +156,7 @@ fn wrong_values_are_refused() {
     refused("/config/files", json!({}), "needs config.files");
     refused("/config/files", json!({"lapsed.yaml": "a: [b"}), "config.files.lapsed.yaml is not YAML");
     refused("/strimzi/cluster", json!(""), "strimzi.cluster must name the Kafka resource");
-    let error = chart("render", &["prod", "privacy"], &json!({}));
+    let error = render_chart(&json!({}));
     assert!(error.unwrap_err().contains("config.files is empty"));
     let by_pattern = "sources: {web: {topics: [^web.*]}}";
     refused("/config/files", json!({"lapsed.yaml": by_pattern}), "say in strimzi.sourceTopics what it may read");
@@ -277,4 +264,26 @@ fn topics_are_as_lapsed_wants_them() {
         }
     }
     assert_eq!(topics.len(), count);
+}
+
+/// The chart's user may do what `lapsed run` asks for at its start, and joins its groups and transactions.
+#[test]
+fn the_user_may_do_what_lapsed_needs_and_no_more() {
+    let manifests = rendered(&full());
+    let mut granted = BTreeSet::new();
+    for acl in of_kind(&manifests, "KafkaUser")[0]["spec"]["authorization"]["acls"].as_array().unwrap() {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        for operation in acl["operations"].as_array().unwrap() {
+            granted.insert(format!(
+                "{} on {} {}",
+                text(operation),
+                text(&acl["resource"]["type"]),
+                text(&acl["resource"]["name"])
+            ));
+        }
+    }
+    let mut needed: BTreeSet<String> = needed_access(&design()).iter().map(ToString::to_string).collect();
+    needed.extend(["group lapsed-ingest", "group lapsed-track"].map(|group| format!("Read on {group}")));
+    needed.insert("Write on transactionalId lapsed-".to_owned());
+    assert_eq!(granted, needed);
 }

@@ -8,8 +8,11 @@ mod chart;
 mod dashboard;
 mod images;
 mod metrics;
+#[path = "../support/tools/mod.rs"]
+mod tools;
 
 use std::path::{Path, PathBuf};
+use tools::tool;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,14 +29,4 @@ fn file(name: &str) -> String {
 /// A YAML file's documents.
 fn yaml(text: &str) -> Vec<serde_json::Value> {
     serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-/// A tool that `tests/support/tools/install` fetches; it fails loudly, and so does this.
-fn tool(name: &str) -> PathBuf {
-    static INSTALLED: std::sync::Once = std::sync::Once::new();
-    INSTALLED.call_once(|| {
-        let installed = std::process::Command::new(path("tests/support/tools/install")).status().unwrap();
-        assert!(installed.success(), "tests/support/tools/install could not fetch what these tests need");
-    });
-    path(".cache/tools").join(name)
 }

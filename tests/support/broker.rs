@@ -38,12 +38,12 @@ pub fn bootstrap() -> String {
     broker().address.clone()
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Apache Kafka's jars, fetched once.
-fn jars() -> PathBuf {
+pub(super) fn jars() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lib = std::env::var_os("LAPSED_KAFKA_CACHE").map_or_else(|| root.join(".cache/kafka"), PathBuf::from);
     let complete = lib.join("complete");
@@ -69,21 +69,21 @@ fn java(jars: &Path, memory: &str) -> Command {
 }
 
 /// One node's ports on this machine.
-struct Ports {
-    plain: u16,
-    behind_proxy: u16,
-    proxy: u16,
-    controller: u16,
+pub(super) struct Ports {
+    pub plain: u16,
+    pub behind_proxy: u16,
+    pub proxy: u16,
+    pub controller: u16,
 }
 
 impl Ports {
-    fn free() -> Ports {
+    pub fn free() -> Ports {
         Ports { plain: free_port(), behind_proxy: free_port(), proxy: free_port(), controller: free_port() }
     }
 }
 
 /// Settings of the node at `place` of a cluster whose nodes have these ports.
-fn settings(place: usize, ports: &[Ports], log: &Path) -> Vec<String> {
+pub(super) fn settings(place: usize, ports: &[Ports], log: &Path) -> Vec<String> {
     let Ports { plain, behind_proxy: behind, proxy, controller } = ports[place];
     let voters = ports.iter().zip(1..).map(|(ports, id)| format!("{id}@127.0.0.1:{}", ports.controller));
     let (replicas, in_sync_min) = (ports.len(), ports.len().div_ceil(2));
@@ -113,12 +113,13 @@ fn settings(place: usize, ports: &[Ports], log: &Path) -> Vec<String> {
 }
 
 /// Formats a node's storage for `settings`; returns the file that holds them.
-fn format_storage(jars: &Path, directory: &Path, settings: &[String]) -> PathBuf {
+pub(super) fn format_storage(jars: &Path, directory: &Path, settings: &[String], more: &[String]) -> PathBuf {
     let properties = directory.join("server.properties");
     std::fs::write(&properties, settings.join("\n")).unwrap();
     let formatted = java(jars, "-Xmx256m")
         .args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
         .arg(&properties)
+        .args(more)
         .stdout(Stdio::null())
         .status()
         .expect("Apache Kafka needs Java 17: install it (Debian: openjdk-17-jre-headless)");
@@ -127,7 +128,7 @@ fn format_storage(jars: &Path, directory: &Path, settings: &[String]) -> PathBuf
 }
 
 /// The shell ends the node when the pipe to it closes: that is when this process ends, even by kill -9.
-fn launch(jars: &Path, memory: &str, properties: &Path) -> Child {
+pub(super) fn launch(jars: &Path, memory: &str, properties: &Path) -> Child {
     let log = properties.with_file_name("broker.log");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
     Command::new("sh")
@@ -145,7 +146,7 @@ fn start() -> Broker {
     let jars = jars();
     let data = tempfile::tempdir().unwrap();
     let ports = [Ports::free()];
-    let properties = format_storage(&jars, data.path(), &settings(0, &ports, &data.path().join("log")));
+    let properties = format_storage(&jars, data.path(), &settings(0, &ports, &data.path().join("log")), &[]);
     let process = launch(&jars, "-Xmx1g", &properties);
     let [Ports { plain, behind_proxy, proxy, .. }] = ports;
     let broker = Broker {
@@ -175,7 +176,7 @@ impl Cluster {
         let node = |place: usize| {
             let directory = data.path().join(format!("node-{place}"));
             std::fs::create_dir_all(&directory).unwrap();
-            format_storage(&jars, &directory, &settings(place, &ports, &directory.join("log")))
+            format_storage(&jars, &directory, &settings(place, &ports, &directory.join("log")), &[])
         };
         let properties: Vec<PathBuf> = (0..3).map(node).collect();
         let processes = (0..3).map(|_| None).collect();
@@ -214,7 +215,7 @@ impl Cluster {
     }
 }
 
-fn await_broker(address: &str) {
+pub(super) fn await_broker(address: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", address).set("log_level", "0").create().unwrap();

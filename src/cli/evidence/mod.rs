@@ -163,7 +163,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 /// Hands on every entry there is, and returns how many records could not be read.
 fn read(config: &Config, each: impl FnMut(&str, Timestamp, Entry)) -> anyhow::Result<u64> {
-    let clients = Clients::new(config.kafka.clone(), format!("{}-evidence", config.application));
+    let clients = Clients::new(config.kafka.clone(), &config.application, format!("{}-evidence", config.application));
     let unread = reading::read(&clients, &format!("{}.audit", config.application), each)?;
     if unread > 0 {
         writeln!(

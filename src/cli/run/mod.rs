@@ -5,12 +5,13 @@
 mod brokers;
 
 use super::config_args::ConfigArgs;
-use crate::config::Config;
+use crate::config::{Config, TopicPattern};
 use crate::http::desk::Desk;
 use crate::http::outside::Outside;
 use crate::http::{self, Health};
 use crate::ingest::status::IngestStatus;
 use crate::ingest::worker::IngestWorker;
+use crate::kafka::access::{self, Access, Operation};
 use crate::kafka::clients::Clients;
 use crate::kafka::topics::{Owner, look};
 use crate::telemetry::logs::{self, LogFormat};
@@ -21,7 +22,9 @@ use crate::track::worker::{Names, TrackWorker};
 use anyhow::{Context, bail};
 use brokers::Brokers;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -67,9 +70,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(loaded.config);
     let (listener, address) = listen(&args, &config)?;
     // The group's members are known by it: so any instance finds the one that owns a customer.
-    let clients = Clients::new(config.kafka.clone(), address);
+    let clients = Clients::new(config.kafka.clone(), &config.application, address);
+    verify_access(&clients, &config)?;
     verify_topics(&clients, &config)?;
-    let service = Service::start(&args, &clients, config, listener)?;
+    let service = Service::start(&args, &clients, config, loaded.referred, listener)?;
     service.watch(&args)
 }
 
@@ -83,6 +87,19 @@ fn listen(args: &RunArgs, config: &Config) -> anyhow::Result<(TcpListener, Strin
     let by_name = || format!("{}:{}", args.instance, bound.port());
     let address = if bound.ip().is_unspecified() { by_name() } else { bound.to_string() };
     Ok((listener, args.address.clone().unwrap_or(address)))
+}
+
+/// Refuses to start where something that it will have to do is not allowed.
+fn verify_access(clients: &Clients, config: &Config) -> anyhow::Result<()> {
+    let missing = access::missing(clients, &super::topics::needed_access(config))?;
+    let sources: BTreeSet<&str> =
+        config.sources.iter().flat_map(|source| &source.topics).map(TopicPattern::as_written).collect();
+    // Only how long a source's records are kept is not known then: what is left of the forgotten stays longer.
+    let is_needed =
+        |access: &&Access| access.operation != Operation::DescribeConfigs || !sources.contains(access.topic.as_str());
+    missing.iter().filter(|access| !is_needed(access)).for_each(|access| tracing::warn!("grant {access}"));
+    let lines: Vec<String> = missing.iter().filter(is_needed).map(|access| format!("grant {access}")).collect();
+    if lines.is_empty() { Ok(()) } else { bail!("not authorised, will not start:\n  {}", lines.join("\n  ")) }
 }
 
 /// Refuses to start on a topic that would break a promise.
@@ -110,10 +127,20 @@ struct Service {
     ended: Receiver<Ended>,
     next: [Arc<Mutex<Option<Arc<Config>>>>; 2],
     desk: Arc<Desk>,
+    /// What `file:` refers to in the configuration.
+    referred: Vec<PathBuf>,
+    /// As it is written, secrets not resolved.
+    kafka_written: BTreeMap<String, String>,
 }
 
 impl Service {
-    fn start(args: &RunArgs, clients: &Clients, config: Arc<Config>, listener: TcpListener) -> anyhow::Result<Service> {
+    fn start(
+        args: &RunArgs,
+        clients: &Clients,
+        config: Arc<Config>,
+        referred: Vec<PathBuf>,
+        listener: TcpListener,
+    ) -> anyhow::Result<Service> {
         let metrics = Arc::new(Metrics::new());
         metrics.reload_successful.set(1);
         prepare(&metrics, &config);
@@ -142,12 +169,13 @@ impl Service {
         let stopping = stop.clone();
         spawn("ingest", sender, move || worker.run(&stopping).map_err(|error| error.to_string()))?;
         tracing::info!(application = config.application, instance = args.instance, "running");
-        Ok(Service { config, metrics, stop, reload, ended, next, desk })
+        let kafka_written = kafka_written(args)?;
+        Ok(Service { config, metrics, stop, reload, ended, next, desk, referred, kafka_written })
     }
 
     /// Waits for the end, and takes over new configurations until then.
     fn watch(mut self, args: &RunArgs) -> anyhow::Result<ExitCode> {
-        let mut known = fingerprint(args);
+        let mut known = fingerprint(args, &self.referred);
         let mut looked = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             match self.ended.recv_timeout(Duration::from_millis(200)) {
@@ -170,10 +198,11 @@ impl Service {
             let asked = self.reload.swap(false, Ordering::Relaxed);
             if asked || looked.elapsed() >= RELOAD_INTERVAL {
                 looked = Instant::now();
-                let found = fingerprint(args);
+                let found = fingerprint(args, &self.referred);
                 if asked || found != known {
-                    known = found;
-                    self.take_over(args);
+                    let referred = self.referred.clone();
+                    self.take_over(args)?;
+                    known = if referred == self.referred { found } else { fingerprint(args, &self.referred) };
                 } else {
                     self.read_tokens(args);
                 }
@@ -208,32 +237,48 @@ impl Service {
     }
 
     /// An invalid file leaves the old configuration in force, and shows.
-    fn take_over(&mut self, args: &RunArgs) {
-        let loaded = match args.config.load() {
-            Ok(loaded) => loaded,
+    ///
+    /// # Errors
+    /// When secrets of `kafka` have changed: librdkafka keeps those that it was made with.
+    fn take_over(&mut self, args: &RunArgs) -> anyhow::Result<()> {
+        let loaded = args.config.load().and_then(|loaded| Ok((loaded, kafka_written(args)?)));
+        let (loaded, written) = match loaded {
+            Ok(found) => found,
             Err(error) => {
                 self.metrics.reload_successful.set(0);
                 tracing::error!("the new configuration is not taken over:\n{error:#}");
-                return;
+                return Ok(());
             }
         };
-        let new = loaded.config;
-        let fixed = |config: &Config| (config.application.clone(), config.kafka.clone(), config.topics);
-        if fixed(&new) != fixed(&self.config) {
+        let new = Arc::new(loaded.config);
+        let fixed = |config: &Config| (config.application.clone(), config.topics);
+        if fixed(&new) != fixed(&self.config) || written != self.kafka_written {
             self.metrics.reload_successful.set(0);
             tracing::error!("application, kafka and topics need a restart; the old configuration stays in force");
-            return;
+            return Ok(());
         }
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.metrics.reload_successful.set(1);
         prepare(&self.metrics, &new);
-        self.config = Arc::new(new);
-        self.desk.reconfigure(self.config.clone());
+        self.referred = loaded.referred;
+        if new.kafka != self.config.kafka {
+            self.stop.store(true, Ordering::Relaxed);
+            self.wind_up(2);
+            bail!("secrets of kafka have changed: to be started anew, with them");
+        }
+        self.config = new.clone();
+        self.desk.reconfigure(new.clone());
         for next in &self.next {
-            *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.config.clone());
+            *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.clone());
         }
         tracing::info!("a new configuration is in force");
+        Ok(())
     }
+}
+
+/// `kafka:` as it is written, to tell a new secret from another property.
+fn kafka_written(args: &RunArgs) -> anyhow::Result<BTreeMap<String, String>> {
+    Ok(args.config.load_offline()?.config.kafka)
 }
 
 fn spawn(
@@ -289,9 +334,9 @@ fn prepare(metrics: &Metrics, config: &Config) {
     }
 }
 
-/// The files' bytes: their times tell nothing in Kubernetes, where a mounted map is a link.
-fn fingerprint(args: &RunArgs) -> Vec<Option<Vec<u8>>> {
-    let read = |path: &std::path::PathBuf| match std::fs::read_dir(path) {
+/// The bytes of its files and of those it refers to: their times tell nothing in Kubernetes, where a mounted map is a link.
+fn fingerprint(args: &RunArgs, referred: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    let read = |path: &PathBuf| match std::fs::read_dir(path) {
         Err(_) => vec![std::fs::read(path).ok()],
         Ok(entries) => {
             let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -299,7 +344,7 @@ fn fingerprint(args: &RunArgs) -> Vec<Option<Vec<u8>>> {
             paths.iter().map(|path| std::fs::read(path).ok()).collect()
         }
     };
-    args.config.config.iter().flat_map(read).collect()
+    args.config.config.iter().chain(referred).flat_map(read).collect()
 }
 
 /// The workers' health, summed up.

@@ -58,6 +58,8 @@ pub enum IngestError {
     Thread(#[from] std::io::Error),
     #[error("ingest has no source of random bytes: {0}")]
     Random(String),
+    #[error("ingest may not join its group; grant Read on group {0}")]
+    GroupRefused(String),
 }
 
 /// Reads the sources for one instance.
@@ -96,7 +98,7 @@ impl IngestWorker {
         status: Arc<IngestStatus>,
         next_config: Arc<Mutex<Option<Arc<Config>>>>,
     ) -> Result<IngestWorker, IngestError> {
-        let group = format!("{}-ingest", config.application);
+        let group = group(&config);
         let member = format!("{}-{name}-ingest", config.application);
         let consumer = Arc::new(clients.group_member(&group, Some(&member), Membership::default())?);
         Ok(IngestWorker {
@@ -123,7 +125,19 @@ impl IngestWorker {
     ///
     /// # Errors
     /// Whatever must end the instance: a failed delivery, or a refusal of the brokers.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), IngestError> {
+    pub fn run(self, stop: &AtomicBool) -> Result<(), IngestError> {
+        let group = group(&self.config);
+        self.turn(stop).map_err(|error| match error {
+            IngestError::Kafka(error)
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) =>
+            {
+                IngestError::GroupRefused(group)
+            }
+            other => other,
+        })
+    }
+
+    fn turn(mut self, stop: &AtomicBool) -> Result<(), IngestError> {
         self.tend()?;
         while !stop.load(Ordering::Relaxed) {
             self.status.beat();
@@ -337,6 +351,10 @@ impl IngestWorker {
         self.subscribed.clear();
         self.begin_again(&partitions, stop)
     }
+}
+
+fn group(config: &Config) -> String {
+    format!("{}-ingest", config.application)
 }
 
 fn new_instance(config: &Arc<Config>) -> Result<Instance, IngestError> {
