@@ -2,7 +2,7 @@
 //! told to audit before they are answered.
 
 use super::answers;
-use super::desk::{Desk, ForPeer, PEER_PATH, ShardQuestion};
+use super::desk::{Desk, ForPeer, ForPeers, PEER_PATH, ShardQuestion};
 use super::outside::{EvidenceOf, ForShard};
 use super::problem::Problem;
 use super::speech::{self, Language};
@@ -531,12 +531,12 @@ async fn tell(desk: &Desk, config: &Config, customer: String, ordered: Ordered, 
 /// Instances ask each other here; nothing is asked on, so no question goes in circles.
 async fn shards((State(desk), headers, bytes): Asking) -> Told {
     let principal = desk.tokens.admit_anyone(&headers)?;
-    let asked: Vec<ForPeer> = body(&bytes)?;
+    let asked: Vec<ForPeers> = body(&bytes)?;
     if principal.is_none() && !asked.iter().all(|asked| asked.question.is_open()) {
         desk.tokens.admit(&headers, May::LookUp)?;
     }
     let partitions = usize::try_from(desk.config().topics.partitions).unwrap_or(usize::MAX);
-    if asked.len() > partitions {
+    if asked.iter().map(|asked| asked.shards.len()).sum::<usize>() > partitions {
         return Err(Problem::bad("more questions than there are shards"));
     }
     Ok(Json(json!(desk.answer_peer(asked).await?)))
