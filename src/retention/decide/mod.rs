@@ -10,7 +10,7 @@
 //!    it names from what stays.
 //! 4. the next [`Wake`], and whether our own record may go ([`farewell`]).
 //!
-//! [`explain`] and [`forecast`] look at the same, and decide nothing.
+//! [`explain`](mod@explain) and [`forecast`] look at the same, and decide nothing.
 //!
 //! It cannot fail, and a second judgement at the same instant changes nothing.
 
