@@ -12,7 +12,8 @@
 //! | [`track`] | signals → state and commands; a shard is a pure state machine | the above; its worker `kafka` |
 //! | [`kafka`] | moves bytes; knows no retention | rdkafka |
 //! | [`simulated`] | an in-memory log that drives the real ingest and shards | `ingest`, `track` |
-//! | [`http`], [`telemetry`] | health, metrics, logs | |
+//! | [`http`] | the API and the status page | `track`, and what is above it |
+//! | [`telemetry`] | metrics, logs | |
 //! | [`cli`] | one file a subcommand | everything |
 
 pub mod cli;

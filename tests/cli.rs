@@ -100,10 +100,77 @@ fn the_example_is_without_fault_and_wrong_usage_exits_with_two() {
     assert_eq!(lapsed(&["check"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["chekc"], "").status.code(), Some(2));
     assert_eq!(lapsed(&["check", "-c", "missing.yaml"], "").status.code(), Some(1));
-    for command in
-        ["run", "demo", "check", "topics", "schema", "extract", "simulate", "statement", "evidence", "accept"]
-    {
+    for command in COMMANDS.iter().filter(|command| **command != "help") {
         assert_eq!(lapsed(&[command, "--help"], "").status.code(), Some(0), "{command}");
+    }
+}
+
+const COMMANDS: [&str; 23] = [
+    "accept",
+    "check",
+    "completions",
+    "demo",
+    "due",
+    "erase",
+    "evidence",
+    "explain",
+    "extract",
+    "forecast",
+    "hold",
+    "man",
+    "reconcile",
+    "release",
+    "run",
+    "schema",
+    "simulate",
+    "statement",
+    "status",
+    "stop",
+    "topics",
+    "unhold",
+    "help",
+];
+
+#[test]
+fn what_asks_a_service_says_what_it_lacks() {
+    for command in [
+        &["explain", "4711"][..],
+        &["status"],
+        &["forecast"],
+        &["reconcile", "crm"],
+        &["hold", "4711", "--id", "h", "--reason", "r"],
+        &["due", "offers"],
+        &["release", "offers", "--due-by", "2026-01-01", "--at-most", "1", "--reason", "r"],
+    ] {
+        let output = lapsed(command, "");
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        let (lacks, why) =
+            (if matches!(command[0], "due" | "release") { "--config" } else { "--url" }, stderr(&output));
+        assert!(why.contains(lacks), "{why}");
+    }
+    let nobody = ["explain", "4711", "--url", "http://127.0.0.1:1"];
+    let output = lapsed(&nobody, "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("http://127.0.0.1:1 can't be asked"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("4711"));
+    let output = lapsed(&[&nobody[..], &["--token-file", "missing"]].concat(), "");
+    assert!(stderr(&output).contains("the token cannot be read from missing"), "{}", stderr(&output));
+}
+
+#[test]
+fn shells_and_readers_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = lapsed(&["completions", shell], "");
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(COMMANDS.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let output = lapsed(&["man", directory.path().to_str().unwrap()], "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for command in COMMANDS.iter().filter(|command| **command != "help") {
+        let page = std::fs::read_to_string(directory.path().join(format!("lapsed-{command}.1"))).unwrap();
+        assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{command}");
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::service::{Application, PARTITIONS, now_ms};
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const DESK: &str = "the secret of the desk";
 const PRIVACY: &str = "the secret of the privacy officer";
 
-fn yaml(name: &str, bootstrap: &str, listen: &str) -> String {
+fn yaml(name: &str, bootstrap: &str, listen: &str, desk: &Path) -> String {
     format!(
         "application: {name}
 time_zone: Europe/Amsterdam
 kafka: {{bootstrap.servers: '{bootstrap}', session.timeout.ms: 6000, heartbeat.interval.ms: 1000}}
 evidence: {{key: a key of this test only}}
-http: {{listen: '{listen}', tokens: {{desk: {{secret: {DESK}, may: look_up}}, privacy: {{secret: {PRIVACY}, may: operate}}}}}}
+http: {{listen: '{listen}', tokens: {{desk: {{secret: 'file:{desk}', may: look_up}}, privacy: {{secret: {PRIVACY}, may: operate}}}}}}
 topics: {{partitions: {PARTITIONS}, replication_factor: 1}}
 sources:
   shop:
@@ -54,7 +54,8 @@ policies:
     targets: [crm, mailing]
     mode: enforce
     review_by: 2099-01-01
-"
+",
+        desk = desk.display()
     )
 }
 
@@ -173,7 +174,8 @@ fn read_committed(bootstrap: &str, topic: &str) -> Vec<(String, String)> {
 
 fn with_listen(scene: &Scene, name: &str, listen: &str) -> PathBuf {
     let file = scene.directory.path().join(name);
-    std::fs::write(&file, yaml(&scene.application.name, &scene.application.bootstrap, listen)).unwrap();
+    let desk = scene.directory.path().join("desk.secret");
+    std::fs::write(&file, yaml(&scene.application.name, &scene.application.bootstrap, listen, &desk)).unwrap();
     file
 }
 
@@ -182,10 +184,13 @@ const DAY_MS: i64 = 86_400_000;
 #[test]
 fn two_instances_answer_as_one() {
     let addresses = [free_address(), free_address()];
-    let first = addresses[0].clone();
-    let application = Application::new(&support::broker::bootstrap(), |name, bootstrap| yaml(name, bootstrap, &first));
+    let directory = tempfile::tempdir().unwrap();
+    let (first, desk) = (addresses[0].clone(), directory.path().join("desk.secret"));
+    std::fs::write(&desk, DESK).unwrap();
+    let application =
+        Application::new(&support::broker::bootstrap(), |name, bootstrap| yaml(name, bootstrap, &first, &desk));
     application.create_topics();
-    let scene = Scene { application, addresses, directory: tempfile::tempdir().unwrap() };
+    let scene = Scene { application, addresses, directory };
     let customers: Vec<String> = (0..24).map(|number| format!("marked-{number}")).collect();
     let shards: BTreeSet<u32> =
         customers.iter().map(|customer| shard_of(customer.as_bytes(), PARTITIONS.unsigned_abs())).collect();
@@ -212,6 +217,7 @@ fn two_instances_answer_as_one() {
     look_ups(&scene, &customers, &old);
     orders(&scene, &customers[0]);
     ahead(&scene);
+    another_secret(&scene, &customers[0]);
     nobody_is_named(&scene, &instances.iter().map(|instance| instance.log()).collect::<Vec<_>>());
 }
 
@@ -313,7 +319,8 @@ fn ahead(scene: &Scene) {
     assert_eq!(offers["covered"], 32);
     assert!((23..=25).contains(&days), "{days}");
     let listen = free_address();
-    let text = yaml(&scene.application.name, &scene.application.bootstrap, &listen).replace("P1Y", "P30D");
+    let text = yaml(&scene.application.name, &scene.application.bootstrap, &listen, Path::new("/nowhere"));
+    let text = text.replace("P1Y", "P30D");
     let file = scene.directory.path().join("new.yaml");
     std::fs::write(&file, text).unwrap();
     let changed = scene.json(1, &["forecast", "-c", file.to_str().unwrap()]);
@@ -321,6 +328,22 @@ fn ahead(scene: &Scene) {
     assert!((20..=24).contains(&becomes_due), "{changed}");
     let table = scene.told(0, &["forecast", "-c", file.to_str().unwrap()]);
     assert!(table.contains("becomes due at once"), "{table}");
+}
+
+/// The file of a secret is read again, although the configuration has not changed.
+fn another_secret(scene: &Scene, customer: &str) {
+    std::fs::write(scene.directory.path().join("desk.secret"), "another secret of the desk").unwrap();
+    let token = scene.token("another", "another secret of the desk");
+    for instance in 0..2 {
+        until(|| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_lapsed"));
+            command.args(["explain", customer, "--url", &format!("http://{}", scene.addresses[instance])]);
+            let output = command.arg("--token-file").arg(&token).output().unwrap();
+            output.status.success().then_some(()).ok_or(format!("{output:?}"))
+        });
+        let refused = scene.lapsed(instance, &["explain", customer], "");
+        assert_eq!(refused.status.code(), Some(1), "the old one opens nothing: {refused:?}");
+    }
 }
 
 /// No log of an instance has an id in it.

@@ -61,10 +61,36 @@ impl ShardQuestion {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A question, and the shard it is for.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ForPeer {
     pub shard: u32,
     pub question: ShardQuestion,
+}
+
+/// The same question for several shards, as it is sent: another configuration is long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForPeers {
+    pub shards: Vec<u32>,
+    pub question: ShardQuestion,
+}
+
+impl ForPeers {
+    fn of(asked: &[ForPeer]) -> Vec<ForPeers> {
+        let mut grouped: Vec<ForPeers> = Vec::new();
+        for asked in asked {
+            match grouped.last_mut().filter(|last| last.question == asked.question) {
+                Some(last) => last.shards.push(asked.shard),
+                None => grouped.push(ForPeers { shards: vec![asked.shard], question: asked.question.clone() }),
+            }
+        }
+        grouped
+    }
+
+    fn each(self) -> impl Iterator<Item = ForPeer> {
+        let question = self.question;
+        self.shards.into_iter().map(move |shard| ForPeer { shard, question: question.clone() })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,7 +199,8 @@ impl Desk {
     }
 
     /// Answers for shards of this instance, for another one.
-    pub async fn answer_peer(&self, questions: Vec<ForPeer>) -> Result<Vec<FromPeer>, Problem> {
+    pub async fn answer_peer(&self, questions: Vec<ForPeers>) -> Result<Vec<FromPeer>, Problem> {
+        let questions: Vec<ForPeer> = questions.into_iter().flat_map(ForPeers::each).collect();
         let asked = questions.iter().map(|asked| self.begin_here(asked)).collect::<Result<Vec<_>, Problem>>()?;
         let mut answers = Vec::new();
         for (question, waiting) in questions.into_iter().zip(asked) {
@@ -254,7 +281,7 @@ impl Desk {
         asked: &[ForPeer],
         authorization: Option<&str>,
     ) -> Result<Vec<FromPeer>, Problem> {
-        let body = serde_json::to_vec(asked).map_err(|error| Problem::bad(error.to_string()))?;
+        let body = serde_json::to_vec(&ForPeers::of(asked)).map_err(|error| Problem::bad(error.to_string()))?;
         let authorization = authorization.map(str::to_owned);
         let answered =
             self.call(move |outside| outside.ask_peer(&owner, PEER_PATH, authorization.as_deref(), &body)).await?;

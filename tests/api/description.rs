@@ -44,7 +44,7 @@ fn example(path: &str, customer: &str) -> Value {
         "hold" => json!({"customer": customer, "id": "case", "reason": reason}),
         "unhold" => json!({"customer": customer, "id": "case", "reason": reason}),
         "erase" => json!({"customer": customer, "reason": reason}),
-        "shards" => json!([{"shard": 0, "question": {"ask": "overview"}}]),
+        "shards" => json!([{"shards": [0], "question": {"ask": "overview"}}]),
         other => panic!("no example for {other}"),
     }
 }

@@ -45,7 +45,7 @@ fn without_a_token_nobody_asks_about_customers_and_a_look_up_token_orders_nothin
 fn instances_ask_each_other_about_customers_with_a_token_only() {
     let office = office();
     let url = format!("http://{}/api/v1/shards", office.addresses[0]);
-    let overview = json!([{"shard": 0, "question": {"ask": "overview"}}]).to_string();
+    let overview = json!([{"shards": [0], "question": {"ask": "overview"}}]).to_string();
     assert_eq!(post(&url, None, overview.as_bytes()).0, 200);
     for question in [
         json!({"ask": "explain", "customer": "c0"}),
@@ -53,7 +53,7 @@ fn instances_ask_each_other_about_customers_with_a_token_only() {
         json!({"ask": "reconcile", "target": "crm", "customers": ["c0"]}),
         json!({"ask": "forecast", "configuration": []}),
     ] {
-        let asked = json!([{"shard": 0, "question": question}]).to_string();
+        let asked = json!([{"shards": [0], "question": question}]).to_string();
         assert_eq!(post(&url, None, asked.as_bytes()).0, 401, "{question}");
     }
 }

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long another instance may take.
 const PEER_PATIENCE: Duration = Duration::from_secs(90);
+/// How long it may take to reach it: it is near, or gone.
+const PEER_CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// For so long it is believed who owns what.
 const OWNERS_KEPT: Duration = Duration::from_secs(10);
 /// Another instance's answer may be this long.
@@ -53,6 +55,7 @@ impl Brokers {
     pub fn new(clients: &Clients, application: &str) -> anyhow::Result<Brokers> {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(PEER_PATIENCE))
+            .timeout_connect(Some(PEER_CONNECT_PATIENCE))
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
