@@ -5,6 +5,7 @@
 
 use clap::Parser;
 use lapsed::simulated::world::{Outcome, run};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,7 +31,17 @@ struct Arguments {
     plant: Option<String>,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match simulate() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn simulate() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let plant = planted(arguments.plant.as_deref())?;
     match arguments.seed {

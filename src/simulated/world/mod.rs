@@ -106,6 +106,11 @@ impl World {
         of_thousand > 0 && self.random.borrow_mut().u32(0..1000) < of_thousand
     }
 
+    /// The same, while faults strike.
+    fn fails(&self, of_thousand: u32) -> bool {
+        !self.is_calm() && self.chance(of_thousand)
+    }
+
     fn below(&self, count: usize) -> usize {
         self.random.borrow_mut().usize(0..count.max(1))
     }
@@ -116,6 +121,11 @@ impl World {
 
     fn between(&self, from: i64, until: i64) -> i64 {
         if from < until { self.random.borrow_mut().i64(from..until) } else { from }
+    }
+
+    /// How many records are read at once.
+    fn batch(&self) -> usize {
+        if self.is_calm() { usize::MAX } else { self.below(1 + self.plan.batch_max) }
     }
 
     fn trace(&self, line: impl FnOnce() -> String) {
@@ -131,14 +141,11 @@ impl World {
 
     /// Between two steps of a process: it may be killed, or stopped while the rest of the world goes on.
     fn strike(&self, pod: &str, step: &str) -> Result<(), Death> {
-        if self.is_calm() {
-            return Ok(());
-        }
-        if self.chance(self.plan.faults.crash) {
+        if self.fails(self.plan.faults.crash) {
             self.trace(|| format!("{pod}: killed at \"{step}\""));
             return Err(Death::Killed);
         }
-        if self.chance(self.plan.faults.stall) {
+        if self.fails(self.plan.faults.stall) {
             let length_ms = if self.chance(500) { self.between(1_000, 40_000) } else { self.between(40_000, 900_000) };
             self.trace(|| format!("{pod}: stopped at \"{step}\" for {} seconds", length_ms / 1000));
             self.set_stopped(pod, true);

@@ -33,6 +33,8 @@ pub struct Settings {
     /// So many a day and shard.
     pub brake: u32,
     pub max_silence: i64,
+    /// Records of `web` without its customer are no longer meant.
+    pub ignores_unnamed: bool,
 }
 
 /// A policy, in the oracle's own words.
@@ -75,7 +77,8 @@ impl Settings {
     }
 
     fn text(&self) -> String {
-        let Settings { offers: (warn, remove), accounts_enforced, reread, brake, max_silence } = self;
+        let Settings { offers: (warn, remove), accounts_enforced, reread, brake, max_silence, ignores_unnamed } = self;
+        let unless = if *ignores_unnamed { ", unless: {/user: null}" } else { "" };
         let mode = if *accounts_enforced { "enforce" } else { "test" };
         format!(
             r#"
@@ -97,8 +100,8 @@ sources:
     max_silence: PT{max_silence}S
     reread: {reread}
     rules:
-      - {{when: {{/event: login}}, activity: login}}
-      - {{when: {{/event: purchase}}, activity: purchase}}
+      - {{when: {{/event: login}}{unless}, activity: login}}
+      - {{when: {{/event: purchase}}{unless}, activity: purchase}}
   desk:
     topics: [desk]
     customer: /customer
@@ -248,6 +251,7 @@ impl Plan {
             reread: 1,
             brake: if random.u8(0..4) == 0 { 2 } else { 1_000 },
             max_silence: if random.bool() { 2 * HOUR } else { 6 * HOUR },
+            ignores_unnamed: false,
         };
         let mut settings = vec![(BEGIN, first)];
         let changes = if random.u8(0..10) < 4 { random.usize(1..4) } else { 0 };
@@ -268,6 +272,7 @@ impl Plan {
         if gap_at.is_some() || renamed.is_some() {
             let mut next = settings[settings.len() - 1].1;
             next.reread += 1;
+            next.ignores_unnamed = renamed.is_some();
             settings.push((BEGIN + STORM, next));
         }
         Plan {

@@ -6,7 +6,7 @@ use super::shards::{Clients, Death, Lent};
 use crate::config::Config;
 use crate::track::owner::{Owner, OwnerError};
 use crate::track::shard::RestoreError;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 /// Of the simulated brokers.
@@ -90,7 +90,7 @@ impl Process {
     }
 
     fn track(&mut self, world: &World, pod: &str, clock_ms: i64) -> Result<(), End> {
-        self.owner.turn(&mut Lent { world, pod, clock_ms, clients: &self.clients })?;
+        self.owner.turn(&mut Lent { world, pod, clock_ms, clients: &self.clients, has_committed: Cell::new(false) })?;
         Ok(())
     }
 

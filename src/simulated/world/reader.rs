@@ -239,7 +239,7 @@ impl Reader {
                 continue;
             }
             let Some(slot) = self.instance.slot(kafka.name(place.0), place.1) else { continue };
-            let count = world.below(1 + world.plan.batch_max);
+            let count = world.batch();
             let (records, next) = kafka.read(place, *position, count);
             for record in records {
                 let view = RecordView {
@@ -287,7 +287,7 @@ impl Reader {
             }
         }
         self.instance.rejects_acked(self.outlet.rejects);
-        if world.chance(world.plan.faults.crash / 2) {
+        if world.fails(world.plan.faults.crash / 2) {
             world.trace(|| format!("{pod}: a record could not be delivered"));
             return Err(Death::Undelivered);
         }
@@ -313,7 +313,7 @@ impl Reader {
             self.instance.committed(&commits);
         }
         let commits = self.instance.commits(wall());
-        if commits.is_empty() || world.chance(world.plan.faults.abort) {
+        if commits.is_empty() || world.fails(world.plan.faults.abort) {
             return Ok(());
         }
         world.strike(pod, "commit source offsets")?;
@@ -324,7 +324,7 @@ impl Reader {
         let offsets = offsets.collect();
         let arrived = world.kafka.borrow_mut().ingest.commit((self.member, self.generation), offsets);
         // Of one whose answer is lost nothing is known.
-        if arrived && !world.chance(world.plan.faults.lost_answer) {
+        if arrived && !world.fails(world.plan.faults.lost_answer) {
             self.committing = Some(commits);
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::plant::{Plant, is_planted};
 use crate::track::owner::{Broker, Ending, Event, News, NotNow};
 use crate::track::shard::Input;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// Why a process ended.
@@ -95,6 +95,8 @@ pub struct Lent<'w> {
     pub pod: &'w str,
     pub clock_ms: i64,
     pub clients: &'w RefCell<Clients>,
+    /// A transaction was committed in this turn, so nobody else had taken over before.
+    pub has_committed: Cell<bool>,
 }
 
 impl Lent<'_> {
@@ -145,7 +147,7 @@ impl Lent<'_> {
     fn produce(&self, place: Place, key: &[u8], value: Option<&[u8]>) -> Result<(), Ending<Death>> {
         self.step("produce").map_err(Ending::Fatal)?;
         let (epoch, transaction) = self.transaction().map_err(Ending::Fatal)?;
-        if self.world.chance(self.world.plan.faults.abort / 4) {
+        if self.world.fails(self.world.plan.faults.abort / 4) {
             return Err(self.abort("a record was refused"));
         }
         let now_ms = self.world.append_ms();
@@ -174,7 +176,7 @@ impl Lent<'_> {
     fn end(&self, epoch: u64, transaction: Transaction) -> Result<(), Ending<Death>> {
         let world = self.world;
         let commit = || world.kafka.borrow_mut().end_transaction((self.pod, epoch, transaction), true);
-        if world.chance(world.plan.faults.lost_answer) {
+        if world.fails(world.plan.faults.lost_answer) {
             let arrives = world.chance(500);
             world.trace(|| {
                 format!(
@@ -190,7 +192,7 @@ impl Lent<'_> {
             self.renew();
             return Err(Ending::Unknown("no answer".to_owned()));
         }
-        if world.chance(world.plan.faults.crash) {
+        if world.fails(world.plan.faults.crash) {
             world.trace(|| format!("{}: killed with a commit in flight", self.pod));
             world.late_commit(self.pod, epoch, transaction);
             return Err(Ending::Fatal(Death::Killed));
@@ -229,7 +231,10 @@ impl Broker for Lent<'_> {
                 let at = command.since.at.0;
                 format!("{}: decides {customer} {} {} since {at}", self.pod, command.policy, command.verb.name())
             }),
-            News::Believed { partition, shard } => self.world.believed(partition, shard),
+            News::Committed => self.has_committed.set(true),
+            News::Believed { partition, shard } if self.has_committed.get() => {
+                self.world.believed(partition, shard);
+            }
             _ => {}
         }
     }
@@ -259,7 +264,7 @@ impl Broker for Lent<'_> {
             if assigned.paused || self.world.is_starved(partition) {
                 continue;
             }
-            let count = self.world.below(1 + self.world.plan.batch_max);
+            let count = self.world.batch();
             let (records, position) = self.world.kafka.borrow().read(self.place(partition), assigned.position, count);
             batch.extend(records.into_iter().map(|record| (partition, record)));
             if let Some(assigned) = self.clients.borrow_mut().assigned.get_mut(&partition) {
@@ -351,12 +356,12 @@ impl Broker for Lent<'_> {
     }
 
     fn step_restore(&mut self, mut each: impl FnMut(u32, &[u8], Option<&[u8]>)) -> Result<Vec<u32>, NotNow> {
-        if self.world.chance(self.world.plan.faults.abort / 2) {
+        if self.world.fails(self.world.plan.faults.abort / 2) {
             return Err(NotNow("a broker could not be reached".to_owned()));
         }
         let mut done = Vec::new();
         for (partition, restoring) in &mut self.clients.borrow_mut().restoring {
-            let count = 1 + self.world.below(400);
+            let count = self.world.batch().saturating_mul(4).saturating_add(1);
             let kafka = self.world.kafka.borrow();
             let (records, position) = kafka.read(self.state(*partition), restoring.position, count);
             let at_eof = position == kafka.end(self.state(*partition), Isolation::Committed);
@@ -407,7 +412,7 @@ impl Broker for Lent<'_> {
             }
         }
         self.step("commit").map_err(Ending::Fatal)?;
-        if self.world.chance(self.world.plan.faults.abort) {
+        if self.world.fails(self.world.plan.faults.abort) {
             return Err(self.abort("the coordinator said so"));
         }
         self.end(epoch, transaction)?;
