@@ -69,6 +69,8 @@ struct Pending {
     outcome: Option<bool>,
     /// Partitions whose markers are still to be written.
     unmarked: BTreeSet<Place>,
+    /// Until then some leader can't be reached: its marker is not written.
+    slow_until_ms: i64,
     offsets: BTreeMap<Place, i64>,
 }
 
@@ -94,6 +96,7 @@ pub struct Kafka {
     producers: BTreeMap<String, Producer>,
     pending: BTreeMap<Transaction, Pending>,
     next_transaction: Transaction,
+    now_ms: i64,
     pub track: Group,
     pub ingest: Group,
 }
@@ -251,6 +254,7 @@ impl Kafka {
             expires_ms,
             outcome: None,
             unmarked: BTreeSet::new(),
+            slow_until_ms: 0,
             offsets: BTreeMap::new(),
         };
         self.pending.insert(transaction, pending);
@@ -382,6 +386,7 @@ impl Kafka {
 
     /// Time passes: transactions time out, and some markers are written.
     pub fn pass(&mut self, now_ms: i64, random: &mut fastrand::Rng) {
+        self.now_ms = now_ms;
         let late = |pending: &Pending| pending.outcome.is_none() && now_ms > pending.expires_ms;
         let late: Vec<Transaction> =
             self.pending.iter().filter(|(_, pending)| late(pending)).map(|(transaction, _)| *transaction).collect();
@@ -394,7 +399,7 @@ impl Kafka {
         let ended: Vec<Transaction> = self
             .pending
             .iter()
-            .filter(|(_, pending)| pending.outcome.is_some())
+            .filter(|(_, pending)| pending.outcome.is_some() && pending.slow_until_ms <= now_ms)
             .map(|(transaction, _)| *transaction)
             .collect();
         for transaction in ended {
@@ -407,6 +412,23 @@ impl Kafka {
         let ended: Vec<Transaction> = self.pending.keys().copied().collect();
         for transaction in ended {
             while self.write_marker(transaction, 0) {}
+        }
+    }
+
+    /// What comes of a transaction that was just ended: its markers are written at once, or one by one, or
+    /// those in `state` only when its leader can be reached again.
+    pub fn mark(&mut self, transaction: Transaction, random: &mut fastrand::Rng) {
+        match random.u8(0..10) {
+            0..6 => while self.write_marker(transaction, 0) {},
+            6..8 => {}
+            _ => {
+                let until_ms = self.now_ms + random.i64(0..900_000);
+                let Some(pending) = self.pending.get_mut(&transaction) else { return };
+                pending.slow_until_ms = until_ms;
+                // That of the offsets comes last in order.
+                let last = pending.unmarked.len();
+                self.write_marker(transaction, last);
+            }
         }
     }
 

@@ -164,10 +164,11 @@ impl World {
 
     /// Something takes a moment: time passes, nothing else does anything.
     fn idle(&self, pod: &str) {
+        let longest_ms = if self.is_calm() { 2_000 } else { self.plan.answer_ms };
         match self.below(8) {
-            0..5 => {}
-            5..7 => self.advance(self.between(0, 30_000)),
-            _ => self.meanwhile(pod, self.between(0, 60_000)),
+            0..4 => {}
+            4..7 => self.advance(self.between(0, longest_ms)),
+            _ => self.meanwhile(pod, self.between(0, longest_ms)),
         }
     }
 

@@ -39,6 +39,10 @@ struct Fortune {
     cancelled: bool,
 }
 
+/// A shard may be as far behind its process' clock as the gate may be behind the shard; then the process may
+/// have been stopped, for less than a session, between deciding and producing.
+const BEHIND_MS: i64 = (2 * LAG + 300) * 1000;
+
 /// An order that reached a shard's log.
 #[derive(Clone, Copy, Debug)]
 pub struct Ordered {
@@ -66,6 +70,8 @@ pub struct Oracle {
     /// Answers on their way: when, which command.
     answers: BTreeMap<(i64, usize), ()>,
     pub orders: Vec<Ordered>,
+    /// By id and attempt: when it was last decided, by the true clock.
+    decided: HashMap<(String, u64), i64>,
     trips: BTreeSet<Trip>,
     /// The first violation.
     pub violation: Option<String>,
@@ -255,7 +261,7 @@ impl Oracle {
 
     fn judge_period(&mut self, world: &World, people: &People, seen: &Seen, settings: Settings, rules: PolicyRules) {
         let is_warning = seen.verb == "warn";
-        let after = if is_warning { rules.warning.map_or(i64::MAX, |(after, _)| after) } else { rules.removal };
+        let after = if is_warning { rules.warning.unwrap_or(i64::MAX) } else { rules.removal };
         if seen.deadline != seen.since.saturating_add(after) {
             self.blame(seen, || format!("the deadline {} is wrong", seen.deadline));
         }
@@ -263,7 +269,10 @@ impl Oracle {
             self.blame(seen, || "before deadline and lateness".to_owned());
         }
         // Everything reported before this must be known; a clock may be off by as much as is tolerated.
-        let known_ms = (seen.time - LAG).max(seen.deadline + LATENESS) * 1000 - world.plan.skew * 1000;
+        // And a shard that is behind by more than it may be sends nothing.
+        let decided_ms = self.decided.get(&(seen.id.clone(), seen.attempt)).copied().unwrap_or(i64::MIN);
+        let known_ms = ((seen.time - LAG).max(seen.deadline + LATENESS) * 1000).max(decided_ms - BEHIND_MS);
+        let known_ms = known_ms - world.plan.skew * 1000;
         let of_customer = || people.happened.iter().filter(|happened| happened.customer == seen.customer);
         let known = || {
             of_customer().filter(|happened| happened.appended_ms < known_ms && must_be_read(world, happened, seen.time))
@@ -287,7 +296,7 @@ impl Oracle {
             }
         }
         self.judge_voices(world, people, seen, settings, rules);
-        if !is_warning && let Some((warned, _)) = rules.warning {
+        if !is_warning && let Some(warned) = rules.warning {
             self.judge_notice(seen, rules.removal - warned);
         }
     }
@@ -328,6 +337,11 @@ impl Oracle {
             }
             Some(_) => {}
         }
+    }
+
+    /// Notes when a command was decided, whatever becomes of it.
+    pub fn note_decided(&mut self, id: String, attempt: u32, now_ms: i64) {
+        self.decided.insert((id, u64::from(attempt)), now_ms);
     }
 
     /// Notes a brake that has tripped, to be held against what was sent.

@@ -128,7 +128,7 @@ impl People {
         if world.chance(world.plan.claims) {
             self.claim(world, customer, at);
         } else {
-            let kind = ["login", "login", "purchase", "contact"][world.below(4)];
+            let kind = ["login", "login", "purchase", "contact", "order"][world.below(5)];
             self.report(world, customer, What::Activity(kind), at);
             self.customers[customer].last_seen = at;
         }
@@ -137,12 +137,12 @@ impl People {
         let next = match world.below(100) {
             0..25 => Some(at + world.between(MINUTE, 90 * MINUTE)),
             // Just before or after something falls due.
-            25..55 => {
+            25..65 => {
                 let period = [2, 3, 4, 5, 6, 7][world.below(6)] * HOUR;
                 let late = if world.chance(500) { LATENESS } else { 0 };
                 Some(near(world, last + period + late))
             }
-            55..75 => Some(at + world.between(2 * HOUR, 8 * HOUR)),
+            65..80 => Some(at + world.between(2 * HOUR, 8 * HOUR)),
             _ => None,
         };
         self.customers[customer].next_visit = next.map(|next| next.max(at + 1)).filter(|next| *next < BEGIN + STORM);
@@ -168,13 +168,13 @@ impl People {
     fn report(&mut self, world: &World, customer: usize, what: What, at: i64) {
         let delay = match world.below(100) {
             _ if customer == CHATTER => 0,
-            0..55 => world.between(0, 5),
-            55..75 => world.between(0, LATENESS),
-            75..92 => LATENESS - world.between(0, 5),
+            0..45 => world.between(0, 5),
+            45..60 => world.between(0, LATENESS),
+            60..92 => LATENESS - world.between(0, 5),
             _ => world.between(LATENESS, 3 * HOUR),
         };
         let source = match what {
-            What::Activity("login" | "purchase") => Source::Web,
+            What::Activity("login" | "purchase" | "order") => Source::Web,
             _ => Source::Desk,
         };
         let mut appended_ms = (at + delay) * 1000;
@@ -207,7 +207,7 @@ impl People {
         if in_transaction && !world.is_calm() {
             let open = self.open[source as usize].get_or_insert_with(|| {
                 let epoch = kafka.init(pod);
-                let ends_ms = now_ms + world.between(1, 20 * MINUTE) * 1000;
+                let ends_ms = now_ms + world.between(1, 70 * MINUTE) * 1000;
                 let transaction = kafka.begin(pod, epoch, ends_ms + 1).unwrap_or_default();
                 Open { epoch, transaction, ends_ms, events: Vec::new() }
             });

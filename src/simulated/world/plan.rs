@@ -21,6 +21,8 @@ pub const LAG: i64 = 15 * MINUTE;
 pub const SHARDS: u32 = 3;
 /// The time of `accounts`' only stage.
 const ACCOUNT: i64 = 6 * HOUR;
+/// Where orders count, every period is longer by this, so that its version tells.
+const WITH_ORDERS: i64 = MINUTE;
 
 /// What may differ between two configurations of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +37,16 @@ pub struct Settings {
     pub max_silence: i64,
     /// Records of `web` without its customer are no longer meant.
     pub ignores_unnamed: bool,
+    /// `web` tells of orders, too, which count as purchases.
+    pub counts_orders: bool,
 }
 
 /// A policy, in the oracle's own words.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyRules {
     pub kinds: &'static [&'static str],
-    /// Seconds, and who is told.
-    pub warning: Option<(i64, &'static str)>,
+    /// Seconds until it.
+    pub warning: Option<i64>,
     pub removal: i64,
     pub action: &'static str,
     pub targets: &'static [&'static str],
@@ -52,21 +56,32 @@ pub struct PolicyRules {
 }
 
 impl Settings {
+    /// Seconds until the warning and the removal of `offers`, and the removal of `accounts`.
+    fn periods(&self) -> [i64; 3] {
+        let more = if self.counts_orders { WITH_ORDERS } else { 0 };
+        [self.offers.0 + more, self.offers.1 + more, ACCOUNT + more]
+    }
+
     pub fn policy(&self, key: &str) -> Option<PolicyRules> {
+        let [warning, removal, account] = self.periods();
         match key {
             "offers" => Some(PolicyRules {
-                kinds: &["login", "purchase", "contact"],
-                warning: Some((self.offers.0, "mailing")),
-                removal: self.offers.1,
+                kinds: if self.counts_orders {
+                    &["login", "purchase", "contact", "order"]
+                } else {
+                    &["login", "purchase", "contact"]
+                },
+                warning: Some(warning),
+                removal,
                 action: "anonymise",
                 targets: &["crm", "mailing"],
                 has_consent: true,
                 is_enforced: true,
             }),
             "accounts" => Some(PolicyRules {
-                kinds: &["login", "purchase"],
+                kinds: if self.counts_orders { &["login", "purchase", "order"] } else { &["login", "purchase"] },
                 warning: None,
-                removal: ACCOUNT,
+                removal: account,
                 action: "expire",
                 targets: &["crm"],
                 has_consent: false,
@@ -76,8 +91,15 @@ impl Settings {
         }
     }
 
+    /// Orders have counted under some configuration, so they may have been seen.
+    pub fn counts_orders_ever(all: &[(i64, Settings)]) -> bool {
+        all.iter().any(|(_, settings)| settings.counts_orders)
+    }
+
     fn text(&self) -> String {
-        let Settings { offers: (warn, remove), accounts_enforced, reread, brake, max_silence, ignores_unnamed } = self;
+        let Settings { accounts_enforced, reread, brake, max_silence, ignores_unnamed, counts_orders, .. } = self;
+        let [warn, remove, account] = self.periods();
+        let purchase = if *counts_orders { "[purchase, order]" } else { "purchase" };
         let unless = if *ignores_unnamed { ", unless: {/user: null}" } else { "" };
         let mode = if *accounts_enforced { "enforce" } else { "test" };
         format!(
@@ -101,7 +123,7 @@ sources:
     reread: {reread}
     rules:
       - {{when: {{/event: login}}{unless}, activity: login}}
-      - {{when: {{/event: purchase}}{unless}, activity: purchase}}
+      - {{when: {{/event: {purchase}}}{unless}, activity: purchase}}
   desk:
     topics: [desk]
     customer: /customer
@@ -137,7 +159,7 @@ policies:
     lawful_basis: contract
     categories: [account]
     since_last: [login, purchase]
-    stages: [{{after: PT{ACCOUNT}S, command: expire}}]
+    stages: [{{after: PT{account}S, command: expire}}]
     targets: [crm]
     mode: {mode}
     review_by: 2030-01-01
@@ -187,6 +209,8 @@ pub struct Plan {
     pub processes: usize,
     pub customers: usize,
     pub batch_max: usize,
+    /// How long brokers may take to say where partitions end, in milliseconds.
+    pub answer_ms: i64,
     pub faults: Faults,
     /// In the order of time; the first from the beginning.
     pub settings: Vec<(i64, Settings)>,
@@ -228,7 +252,7 @@ impl Plan {
             abort: rate(6, 5..120),
             lost_answer: rate(6, 5..80),
             rebalance: rate(6, 2..30),
-            starve: rate(3, 2..12),
+            starve: rate(4, 5..25),
         };
         let source_transactions = rate(4, 50..500);
         let claims = rate(6, 20..200);
@@ -239,6 +263,8 @@ impl Plan {
         };
         let silence = [window(3, 5 * HOUR), window(3, 5 * HOUR)];
         let (bad_clock, broker_window, stopped) = (window(2, 4 * HOUR), window(2, HOUR), window(2, 3 * HOUR));
+        // By a clock that jumps nobody can tell what an order came before.
+        let stopped = stopped.filter(|_| broker_window.is_none());
         let renamed = window(1, 3 * HOUR);
         let mut instant = |of_ten: u8| {
             let at = BEGIN + random.i64(HOUR..STORM - 2 * HOUR);
@@ -252,6 +278,7 @@ impl Plan {
             brake: if random.u8(0..4) == 0 { 2 } else { 1_000 },
             max_silence: if random.bool() { 2 * HOUR } else { 6 * HOUR },
             ignores_unnamed: false,
+            counts_orders: false,
         };
         let mut settings = vec![(BEGIN, first)];
         let changes = if random.u8(0..10) < 4 { random.usize(1..4) } else { 0 };
@@ -259,7 +286,8 @@ impl Plan {
         times.sort_unstable();
         for at in times {
             let mut next = settings[settings.len() - 1].1;
-            match random.u8(0..5) {
+            match random.u8(0..7) {
+                5.. => next.counts_orders = !next.counts_orders,
                 0 => next.offers = (2 * HOUR, 4 * HOUR),
                 1 => next.offers = (4 * HOUR, 7 * HOUR),
                 2 => next.accounts_enforced = !next.accounts_enforced,
@@ -278,7 +306,8 @@ impl Plan {
         Plan {
             seed,
             processes: random.usize(1..4),
-            customers: random.usize(6..26),
+            customers: random.usize(8..36),
+            answer_ms: if random.bool() { 120_000 } else { 5_000 },
             batch_max: if random.bool() { 200 } else { 12 },
             faults,
             settings,

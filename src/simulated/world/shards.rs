@@ -146,6 +146,11 @@ impl Lent<'_> {
 
     fn produce(&self, place: Place, key: &[u8], value: Option<&[u8]>) -> Result<(), Ending<Death>> {
         self.step("produce").map_err(Ending::Fatal)?;
+        if self.clients.borrow().transaction.is_none() {
+            // Nothing can time out yet, so a process that is stopped here goes on as if nothing had been.
+            self.step("first produce").map_err(Ending::Fatal)?;
+            self.step("first produce").map_err(Ending::Fatal)?;
+        }
         let (epoch, transaction) = self.transaction().map_err(Ending::Fatal)?;
         if self.world.fails(self.world.plan.faults.abort / 4) {
             return Err(self.abort("a record was refused"));
@@ -227,10 +232,14 @@ impl Broker for Lent<'_> {
             News::Closed(partition) => self.world.trace(|| format!("{}: lets go of shard {partition}", self.pod)),
             News::Aborted(reason) => self.world.trace(|| format!("{}: transaction aborted: {reason}", self.pod)),
             News::Unknown(reason) => self.world.trace(|| format!("{}: outcome unknown: {reason}", self.pod)),
-            News::Decided { customer, command } => self.world.trace(|| {
-                let at = command.since.at.0;
-                format!("{}: decides {customer} {} {} since {at}", self.pod, command.policy, command.verb.name())
-            }),
+            News::Decided { customer, command } => {
+                self.world.trace(|| {
+                    let at = command.since.at.0;
+                    format!("{}: decides {customer} {} {} since {at}", self.pod, command.policy, command.verb.name())
+                });
+                let now_ms = self.world.now_ms();
+                self.world.oracle.borrow_mut().note_decided(command.id.to_string(), command.attempt, now_ms);
+            }
             News::Committed => self.has_committed.set(true),
             News::Believed { partition, shard } if self.has_committed.get() => {
                 self.world.believed(partition, shard);
@@ -417,9 +426,7 @@ impl Broker for Lent<'_> {
         }
         self.end(epoch, transaction)?;
         self.clients.borrow_mut().transaction = None;
-        if self.world.chance(700) {
-            self.world.kafka.borrow_mut().settle();
-        }
+        self.world.kafka.borrow_mut().mark(transaction, &mut self.world.random.borrow_mut());
         self.step("committed").map_err(Ending::Fatal)
     }
 }
