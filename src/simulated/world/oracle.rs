@@ -282,8 +282,11 @@ impl Oracle {
                 format!("EARLY: {:?} at {} was reported at {}", later.what, later.at, later.appended_ms / 1000)
             });
         }
-        let is_true =
-            |happened: &Happened| starts(&happened.what, rules) && happened.at == seen.since && is_readable(happened);
+        let with_orders = Settings::counts_orders_ever(&world.plan.settings);
+        let is_true = |happened: &Happened| {
+            let starts = starts(&happened.what, rules) || (with_orders && happened.what == What::Activity("order"));
+            starts && happened.at == seen.since && is_readable(happened)
+        };
         if !of_customer().any(is_true) {
             self.blame(seen, || format!("nothing happened then ({})", seen.since_kind));
         }
@@ -385,6 +388,11 @@ impl Oracle {
     fn check_customer(&mut self, world: &World, people: &People, customer: usize, policy: &str, rules: PolicyRules) {
         let all: Vec<&Happened> = people.happened.iter().filter(|happened| happened.customer == customer).collect();
         // Who may or may not have been seen is not held against anybody.
+        let has_ordered = all.iter().any(|happened| happened.what == What::Activity("order"));
+        let may_be_seen = Settings::counts_orders_ever(&world.plan.settings) && !rules.kinds.contains(&"order");
+        if has_ordered && may_be_seen {
+            return;
+        }
         if all.iter().any(|happened| matches!(happened.fate, Fate::Endangered | Fate::Renamed)) {
             return;
         }
