@@ -240,8 +240,8 @@ impl Broker for Lent<'_> {
                 let now_ms = self.world.now_ms();
                 self.world.oracle.borrow_mut().note_decided(command.id.to_string(), command.attempt, now_ms);
             }
-            News::Committed => self.has_committed.set(true),
-            News::Believed { partition, shard } if self.has_committed.get() => {
+            News::Committed { .. } => self.has_committed.set(true),
+            News::Believed { partition, shard, .. } if self.has_committed.get() => {
                 self.world.believed(partition, shard);
             }
             _ => {}
