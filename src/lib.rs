@@ -15,12 +15,14 @@
 //! | [`http`] | the API and the status page | `track`, and what is above it |
 //! | [`telemetry`] | metrics, logs | |
 //! | [`cli`] | one file a subcommand | everything |
+//! | [`plant`] | mistakes that tests plant to prove that they would be found; nothing of it is in the product | nothing |
 
 pub mod cli;
 pub mod config;
 pub mod http;
 pub mod ingest;
 pub mod kafka;
+pub mod plant;
 pub mod retention;
 pub mod simulated;
 pub mod telemetry;

@@ -52,15 +52,16 @@ fn room(path: &str) -> &str {
 /// What each room may import from `crate`.
 fn allowed(room: &str) -> &'static [&'static str] {
     match room {
-        "retention" => &["retention"],
+        "retention" => &["retention", "plant"],
         "wire" => &["retention", "wire"],
         "config" => &["retention", "wire", "config"],
-        "ingest" => &["retention", "wire", "config", "ingest", "kafka", "telemetry"],
-        "track" => &["retention", "wire", "config", "track", "kafka", "telemetry"],
+        "ingest" => &["retention", "wire", "config", "ingest", "kafka", "telemetry", "plant"],
+        "track" => &["retention", "wire", "config", "track", "kafka", "telemetry", "plant"],
         "kafka" => &["kafka"],
-        "simulated" => &["retention", "wire", "config", "ingest", "track", "simulated"],
+        "simulated" => &["retention", "wire", "config", "ingest", "track", "simulated", "plant"],
         "http" => &["retention", "wire", "config", "track", "http", "telemetry"],
         "telemetry" => &["telemetry"],
+        "plant" => &["plant"],
         _ => &["retention", "wire", "config", "ingest", "track", "kafka", "simulated", "http", "telemetry", "cli"],
     }
 }

@@ -21,10 +21,12 @@ impl Clocks {
         Clocks { shards: vec![Clock::Unknown; shards] }
     }
 
-    /// A record was appended to the shard's log at `append_ms` by its clock, and `now_ms` by ours.
-    pub fn observe(&mut self, shard: usize, append_ms: i64, now_ms: i64) {
+    /// A record was appended to the shard's log at `append_ms` by its clock, and `now_ms` by ours. Whether
+    /// the clock was off, or is.
+    pub fn observe(&mut self, shard: usize, append_ms: i64, now_ms: i64) -> bool {
         let is_off = append_ms.abs_diff(now_ms) > OFF_MS.unsigned_abs();
-        self.shards[shard] = if is_off { Clock::Off } else { Clock::Agrees };
+        let before = std::mem::replace(&mut self.shards[shard], if is_off { Clock::Off } else { Clock::Agrees });
+        is_off || before == Clock::Off
     }
 
     pub fn agrees(&self, shard: usize) -> bool {

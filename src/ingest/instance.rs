@@ -302,10 +302,18 @@ impl Instance {
     pub fn clock(&mut self, shard: u32, append_ms: i64, now_ms: i64) {
         let shard = shard as usize;
         let agreed = self.clocks.agrees(shard);
-        self.clocks.observe(shard, append_ms, now_ms);
+        if self.clocks.observe(shard, append_ms, now_ms) {
+            self.forget_moments();
+        }
         if !agreed && self.clocks.agrees(shard) {
             self.reported_at[shard] = None;
         }
+    }
+
+    /// By a clock that was off nothing is known of when partitions were looked at.
+    fn forget_moments(&mut self) {
+        self.partitions.iter_mut().flatten().for_each(Partition::forget_moments);
+        self.topics_at = None;
     }
 
     /// Whether records may be read: the clock agrees with those of most shards. The first progress finds
@@ -376,6 +384,11 @@ impl Instance {
     /// yet, the report is empty: it only shows which time it is there.
     pub fn progress(&mut self, now_ms: i64, sink: &mut impl Sink) {
         let now = Timestamp::from_millis_floor(now_ms);
+        // The clock was ahead for a moment: nothing is complete up to an instant that is still to come.
+        let is_ahead = |partition: &Partition| partition.newest_moment() > Some(now);
+        if self.topics_at > Some(now) || self.partitions.iter().flatten().any(is_ahead) {
+            self.forget_moments();
+        }
         let every = self.config.rules.report_every();
         let mut reports: [Option<Vec<Vec<u8>>>; 2] = [None, None];
         let mut empty = Vec::new();

@@ -9,6 +9,7 @@
 //! * [`note`]: what a commit keeps of that
 //! * [`lanes`]: what is in flight
 //! * [`clocks`]: whether our clock can be trusted
+//! * [`sight`]: when what the brokers said was true
 //! * [`topics`]: which topics are read
 
 pub mod clocks;
@@ -25,6 +26,7 @@ pub mod note;
 pub mod partition;
 pub mod places;
 pub mod reason;
+pub mod sight;
 pub mod status;
 pub mod time;
 pub mod topics;

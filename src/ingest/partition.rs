@@ -73,6 +73,20 @@ impl Partition {
         }
     }
 
+    /// Forgets up to which moments it was read, not how far.
+    pub fn forget_moments(&mut self) {
+        self.marks.clear();
+        for reached in [&mut self.now, &mut self.at_checkpoint, &mut self.settled] {
+            reached.read_to = None;
+        }
+    }
+
+    /// The newest moment at which it was looked at, as far as that matters.
+    pub fn newest_moment(&self) -> Option<Timestamp> {
+        let reached = [self.now, self.at_checkpoint, self.settled].map(|reached| reached.read_to);
+        self.marks.iter().map(|mark| Some(mark.at)).chain(reached).max().flatten()
+    }
+
     /// Looks up which marks have been reached.
     pub fn pass_marks(&mut self) {
         while let Some(mark) = self.marks.front().filter(|mark| mark.end <= self.now.position) {

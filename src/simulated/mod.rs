@@ -5,3 +5,4 @@ pub mod log;
 pub mod offline;
 pub mod targets;
 pub mod town;
+pub mod world;

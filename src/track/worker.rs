@@ -1,15 +1,8 @@
-//! Track's loop on Kafka: poll a bounded batch, merge and decide, produce, commit, believe.
-//!
-//! * A batch ends at a rebalance: what was buffered is thrown away and read again, so that nothing of a
-//!   revoked shard gets into a transaction.
-//! * The group's metadata is read when a batch begins; the broker refuses the commit of a batch that a
-//!   rebalance has overtaken.
-//! * After an abort everything is undone and read again; after an unknown outcome the shards are dropped
-//!   and restored.
+//! Track's loop on Kafka: lends the [`Owner`] of the instance's shards rdkafka.
 
-use super::outputs::Outputs;
+use super::owner::{Broker, Ending, Event, News, NotNow, Owner, OwnerError};
 use super::questions::Questions;
-use super::shard::{Applied, Home, Input, More, RestoreError as ShardError, Shard};
+use super::shard::{Applied, Input, RestoreError as ShardError};
 use super::status::TrackStatus;
 use crate::config::Config;
 use crate::kafka::clients::{Clients, Isolation};
@@ -18,11 +11,12 @@ use crate::kafka::transaction::{self, Outgoing, TransactionError, Transactions};
 use crate::retention::command::Verb;
 use crate::wire;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as Stamp};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,12 +28,10 @@ const BATCH_BYTES_MAX: usize = 64 << 20;
 const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long a batch waits for more once it has something.
 const BATCH_LINGER: Duration = Duration::from_millis(100);
-/// How many customers that fall due are judged in one batch and shard.
-const DUE_PER_BATCH: usize = 10_000;
 /// How often what was committed past is deleted.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
-/// How often offsets are committed when nothing else is.
-const OFFSETS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long one step of a restore may take.
+const RESTORE_STEP: Duration = Duration::from_millis(500);
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why the loop ended before it was asked to.
@@ -57,6 +49,16 @@ pub enum TrackError {
     NoClusterId,
     #[error("track may not join its group; grant Read on group {0}")]
     GroupRefused(String),
+}
+
+impl From<OwnerError<TrackError>> for TrackError {
+    fn from(error: OwnerError<TrackError>) -> TrackError {
+        match error {
+            OwnerError::Broker(error) => error,
+            OwnerError::State(error) => TrackError::State(error),
+            OwnerError::StateTruncated(partition) => TrackError::StateTruncated(partition),
+        }
+    }
 }
 
 /// What a worker is called and reads.
@@ -87,13 +89,7 @@ impl Names {
 /// What rebalances have done since the loop last looked.
 #[derive(Default)]
 struct Membership {
-    events: Mutex<Vec<Event>>,
-}
-
-enum Event {
-    Assigned(Vec<u32>),
-    Revoked(Vec<u32>),
-    Failed(RDKafkaErrorCode),
+    events: Mutex<Vec<Result<Event, RDKafkaErrorCode>>>,
 }
 
 impl ClientContext for Membership {}
@@ -113,17 +109,20 @@ impl ConsumerContext for Membership {
             other => {
                 // librdkafka wants to hear that everything is given up.
                 let _ = consumer.unassign();
-                Ok(Event::Failed(other.into()))
+                return self.push(Err(other.into()));
             }
         };
         let code = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let event = outcome.unwrap_or_else(|error| Event::Failed(code(error)));
-        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+        self.push(outcome.map_err(code));
     }
 }
 
 impl Membership {
-    fn take(&self) -> Vec<Event> {
+    fn push(&self, event: Result<Event, RDKafkaErrorCode>) {
+        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+    }
+
+    fn take(&self) -> Vec<Result<Event, RDKafkaErrorCode>> {
         std::mem::take(&mut self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
@@ -132,36 +131,27 @@ impl Membership {
     }
 }
 
-struct Slot {
-    shard: Shard,
-    /// Where its input goes on after what is committed.
-    committed: i64,
-    /// The group has committed for it, or its input was trimmed: there must be state.
-    has_history: bool,
-    running: bool,
-    /// There is more to decide, be it without input.
-    waiting: bool,
-    offsets_committed: Instant,
+/// Runs the shards of this instance.
+pub struct TrackWorker {
+    owner: Owner,
+    kafka: Kafka,
+    clients: Clients,
+    trimmed: Instant,
+    /// A configuration to take over between two batches.
+    next_config: Arc<Mutex<Option<Arc<Config>>>>,
 }
 
-/// Owns the shards of this instance.
-pub struct TrackWorker {
+/// What an [`Owner`] asks of Kafka.
+struct Kafka {
     names: Names,
-    clients: Clients,
-    config: Arc<Config>,
-    cluster: String,
     consumer: Arc<BaseConsumer<Membership>>,
     lookup: BaseConsumer,
     uncommitted: BaseConsumer,
     restorer: Restorer,
     transactions: Transactions,
-    slots: BTreeMap<u32, Slot>,
-    outputs: Outputs,
     status: Arc<TrackStatus>,
-    trimmed: Instant,
-    /// A configuration to take over between two batches.
-    next_config: Arc<Mutex<Option<Arc<Config>>>>,
-    questions: Questions,
+    begun: Instant,
+    questions: RefCell<Questions>,
 }
 
 impl TrackWorker {
@@ -185,23 +175,10 @@ impl TrackWorker {
         let restorer = Restorer::new(&clients, names.state.clone()).map_err(not_now)?;
         let transactions =
             Transactions::open(clients.clone(), names.transactional_id.clone()).map_err(TrackError::Transaction)?;
-        Ok(TrackWorker {
-            names,
-            clients,
-            config,
-            cluster,
-            consumer,
-            lookup,
-            uncommitted,
-            restorer,
-            transactions,
-            slots: BTreeMap::new(),
-            outputs: Outputs::default(),
-            status,
-            trimmed: Instant::now(),
-            next_config,
-            questions,
-        })
+        let begun = Instant::now();
+        let questions = RefCell::new(questions);
+        let kafka = Kafka { names, consumer, lookup, uncommitted, restorer, transactions, status, begun, questions };
+        Ok(TrackWorker { owner: Owner::new(config, cluster), kafka, clients, trimmed: begun, next_config })
     }
 
     /// Runs until `stop`, or until it can't go on. Belongs on a thread of its own.
@@ -209,7 +186,7 @@ impl TrackWorker {
     /// # Errors
     /// Whatever must end the instance: fenced, unreadable state, refused by the brokers.
     pub fn run(self, stop: &AtomicBool) -> Result<(), TrackError> {
-        let group = self.names.group.clone();
+        let group = self.kafka.names.group.clone();
         self.turn(stop).map_err(|error| match error {
             TrackError::Kafka(error)
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) =>
@@ -221,375 +198,26 @@ impl TrackWorker {
     }
 
     fn turn(mut self, stop: &AtomicBool) -> Result<(), TrackError> {
-        self.consumer.subscribe(&[&self.names.signals])?;
+        self.kafka.consumer.subscribe(&[&self.kafka.names.signals])?;
         while !stop.load(Ordering::Relaxed) {
-            self.status.beat();
+            self.kafka.status.beat();
             self.reconfigure();
-            self.rebalance()?;
-            self.restore()?;
-            self.batch()?;
-            self.answer();
+            self.owner.turn(&mut self.kafka)?;
+            self.kafka.questions.get_mut().turn(|partition| self.owner.shard(partition));
             self.trim();
         }
-        self.consumer.unsubscribe();
-        self.slots.keys().for_each(|partition| self.status.forget(*partition));
-        self.status.left();
+        self.kafka.consumer.unsubscribe();
+        self.owner.partitions().for_each(|partition| self.kafka.status.forget(partition));
+        self.kafka.status.left();
         Ok(())
     }
 
     fn reconfigure(&mut self) {
         let next = self.next_config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(config) = next {
-            self.config = config;
-            self.questions.interrupt_all();
-            self.slots.values_mut().for_each(|slot| slot.shard.reconfigure(self.config.clone()));
+            self.kafka.questions.get_mut().interrupt_all();
+            self.owner.reconfigure(config);
         }
-    }
-
-    fn answer(&mut self) {
-        let slots = &self.slots;
-        self.questions.turn(|partition| slots.get(&partition).filter(|slot| slot.running).map(|slot| &slot.shard));
-    }
-
-    /// Takes in what rebalances have done.
-    fn rebalance(&mut self) -> Result<(), TrackError> {
-        for event in self.consumer.context().take() {
-            self.status.joined();
-            match event {
-                Event::Assigned(partitions) => {
-                    self.open(&partitions)?;
-                    self.take_over(&partitions)?;
-                }
-                Event::Revoked(partitions) => partitions.iter().for_each(|&partition| self.close(partition)),
-                Event::Failed(code) => return Err(KafkaError::Rebalance(code).into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells librdkafka, which has waited for it, that these are read here; paused, until their shards
-    /// are restored.
-    fn take_over(&mut self, partitions: &[u32]) -> Result<(), TrackError> {
-        let offset = |partition: &u32| Some((*partition, self.slots.get(partition)?.committed));
-        let list = transaction::offsets(&self.names.signals, partitions.iter().filter_map(offset))?;
-        if let Err(error) = self.consumer.incremental_assign(&list) {
-            // Lost again meanwhile: the group will say who owns them.
-            tracing::warn!(%error, "shards could not be taken over");
-            partitions.iter().for_each(|&partition| self.close(partition));
-            return Ok(());
-        }
-        Ok(self.consumer.pause(&list)?)
-    }
-
-    fn close(&mut self, partition: u32) {
-        self.slots.remove(&partition);
-        self.questions.interrupt(partition);
-        self.restorer.cancel(partition);
-        self.status.forget(partition);
-    }
-
-    /// Begins to restore shards: the committed offsets first, which waits for pending transactions, and
-    /// only then the end of the changelog.
-    fn open(&mut self, partitions: &[u32]) -> Result<(), TrackError> {
-        tracing::info!(?partitions, "restoring shards");
-        loop {
-            match self.try_open(partitions) {
-                Err(Opening::NotNow(reason)) => {
-                    tracing::warn!(reason, "a restore can't begin yet");
-                    self.status.beat();
-                    std::thread::sleep(Duration::from_millis(500));
-                }
-                Err(Opening::Never(error)) => return Err(error),
-                Ok(()) => return Ok(()),
-            }
-        }
-    }
-
-    fn try_open(&mut self, partitions: &[u32]) -> Result<(), Opening> {
-        let committed = restore::committed_offsets(&self.lookup, &self.names.signals, partitions)?;
-        for &partition in partitions {
-            self.close(partition);
-            let offset = committed.get(&partition).copied().flatten();
-            let (input_low, _) = restore::watermarks(&self.uncommitted, &self.names.signals, partition)?;
-            let (low, end) = restore::watermarks(&self.uncommitted, &self.names.state, partition)?;
-            let has_history = offset.is_some() || input_low > 0;
-            if has_history && low > 0 {
-                return Err(Opening::Never(TrackError::StateTruncated(partition)));
-            }
-            let home = Home { partition, partitions: self.config.topics.partitions, cluster: self.cluster.clone() };
-            let slot = Slot {
-                shard: Shard::new(home, self.config.clone()),
-                // Offsets expire; what was committed past has been trimmed, and the rest merges again.
-                committed: offset.unwrap_or(input_low).max(input_low),
-                has_history,
-                running: false,
-                waiting: false,
-                offsets_committed: Instant::now(),
-            };
-            self.slots.insert(partition, slot);
-            self.restorer.begin(partition, low, end)?;
-        }
-        Ok(())
-    }
-
-    /// Goes on restoring for a moment; shards that are restored begin to run.
-    fn restore(&mut self) -> Result<(), TrackError> {
-        if self.restorer.is_idle() {
-            return Ok(());
-        }
-        let mut broken = None;
-        let (slots, metrics) = (&mut self.slots, &self.status.metrics);
-        let stepped = self.restorer.step(Duration::from_millis(500), |record| {
-            metrics.restored_records.inc();
-            if let Some(slot) = slots.get_mut(&record.partition)
-                && let Err(error) = slot.shard.restore(record.key, record.value)
-            {
-                broken.get_or_insert(error);
-            }
-        });
-        if let Some(error) = broken {
-            return Err(error.into());
-        }
-        self.status.restoring(self.restorer.progress());
-        match stepped {
-            Ok(done) => done.into_iter().try_for_each(|partition| self.begin_running(partition)),
-            Err(RestoreError::NotNow(reason)) => {
-                tracing::warn!(reason, "a restore begins anew");
-                let restoring: Vec<u32> = self.restorer.progress().map(|(partition, _)| partition).collect();
-                self.open(&restoring)
-            }
-        }
-    }
-
-    fn begin_running(&mut self, partition: u32) -> Result<(), TrackError> {
-        let Some(slot) = self.slots.get_mut(&partition) else { return Ok(()) };
-        slot.shard.finish_restore(slot.has_history)?;
-        slot.running = true;
-        slot.waiting = true;
-        let offset = slot.committed;
-        self.seek(partition, offset)?;
-        self.consumer.resume(&self.list(partition))?;
-        self.status.running(partition);
-        tracing::info!(partition, offset, "shard restored");
-        Ok(())
-    }
-
-    fn list(&self, partition: u32) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.names.signals, i32::try_from(partition).unwrap_or(i32::MAX));
-        list
-    }
-
-    fn seek(&self, partition: u32, offset: i64) -> Result<(), KafkaError> {
-        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-        let deadline = Instant::now() + CALL_TIMEOUT;
-        // Right after an assignment the fetcher may not have begun.
-        while let Err(error) =
-            self.consumer.seek(&self.names.signals, partition, Offset::Offset(offset), Duration::from_secs(5))
-        {
-            if Instant::now() > deadline {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-
-    /// One batch: poll, apply, decide, produce, commit.
-    fn batch(&mut self) -> Result<(), TrackError> {
-        let consumer = self.consumer.clone();
-        let Some(metadata) = consumer.group_metadata() else { return Ok(()) };
-        let messages = collect(&consumer, self.is_busy())?;
-        if consumer.context().is_changed() {
-            // A rebalance: nothing of what was buffered may be used; what stays is read again.
-            drop(messages);
-            return self.rewind_all();
-        }
-        let touched = self.apply(&messages);
-        drop(messages);
-        self.decide(&touched);
-        self.finish(&touched, &metadata)
-    }
-
-    /// There is something to do without input.
-    fn is_busy(&self) -> bool {
-        self.questions.are_under_way() || self.slots.values().any(|slot| slot.waiting)
-    }
-
-    fn rewind_all(&mut self) -> Result<(), TrackError> {
-        self.rebalance()?;
-        let running: Vec<u32> =
-            self.slots.iter().filter(|(_, slot)| slot.running).map(|(partition, _)| *partition).collect();
-        self.rewind(&running)
-    }
-
-    /// Back to what each shard has taken in for good.
-    fn rewind(&mut self, partitions: &[u32]) -> Result<(), TrackError> {
-        for &partition in partitions {
-            if let Some(slot) = self.slots.get(&partition) {
-                let offset = slot.shard.next_offset().unwrap_or(slot.committed);
-                self.seek(partition, offset)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands the records to their shards; returns the shards that have something to do.
-    fn apply(&mut self, messages: &[BorrowedMessage<'_>]) -> Vec<u32> {
-        let mut touched: Vec<u32> =
-            self.slots.iter().filter(|(_, slot)| slot.waiting).map(|(partition, _)| *partition).collect();
-        self.slots.values_mut().filter(|slot| slot.waiting).for_each(|slot| slot.shard.begin());
-        let metrics = &self.status.metrics;
-        for message in messages {
-            let partition = u32::try_from(message.partition()).unwrap_or(u32::MAX);
-            let Some(slot) = self.slots.get_mut(&partition).filter(|slot| slot.running) else { continue };
-            // A record that was fetched before a seek and handed out after it.
-            if slot.shard.next_offset().unwrap_or(slot.committed) > message.offset() {
-                continue;
-            }
-            if !touched.contains(&partition) {
-                touched.push(partition);
-                slot.shard.begin();
-            }
-            let append_ms = match message.timestamp() {
-                Stamp::LogAppendTime(ms) | Stamp::CreateTime(ms) => ms,
-                Stamp::NotAvailable => 0,
-            };
-            let input = Input { offset: message.offset(), append_ms, key: message.key(), value: message.payload() };
-            match slot.shard.apply(input) {
-                Applied::Garbage => metrics.signals_garbage.inc(),
-                Applied::Acknowledged(answered) => self.status.acknowledged(answered, input.value, &self.config),
-                Applied::Instructed(Err(refusal)) => {
-                    tracing::warn!(partition, %refusal, "an instruction changes nothing here");
-                }
-                Applied::Instructed(Ok(())) => tracing::info!(partition, "an instruction is obeyed"),
-                Applied::Suppressed => metrics.signals_suppressed.inc(),
-                Applied::Merged | Applied::Known | Applied::Progress => {}
-            }
-        }
-        metrics.signals_applied.inc_by(messages.len() as u64);
-        touched
-    }
-
-    fn decide(&mut self, touched: &[u32]) {
-        self.outputs.clear();
-        let now_ms = wall_ms();
-        for partition in touched {
-            if let Some(slot) = self.slots.get_mut(partition) {
-                slot.waiting = slot.shard.decide(now_ms, DUE_PER_BATCH, &mut self.outputs) == More::Waiting;
-            }
-        }
-    }
-
-    fn finish(
-        &mut self,
-        touched: &[u32],
-        metadata: &rdkafka::consumer::ConsumerGroupMetadata,
-    ) -> Result<(), TrackError> {
-        match self.produce_and_commit(touched, metadata) {
-            Ok(()) => {
-                for partition in touched {
-                    if let Some(slot) = self.slots.get_mut(partition) {
-                        slot.shard.commit();
-                        self.status.observe(*partition, &slot.shard, !slot.waiting);
-                    }
-                }
-                Ok(())
-            }
-            Err(TransactionError::Aborted(reason)) => {
-                tracing::warn!(reason, "transaction aborted");
-                self.status.given_up();
-                self.status.metrics.transactions.with_label_values(&["aborted"]).inc();
-                for partition in touched {
-                    if let Some(slot) = self.slots.get_mut(partition) {
-                        slot.shard.abort();
-                        slot.waiting = true;
-                    }
-                }
-                self.rewind(touched)
-            }
-            Err(TransactionError::Unknown(reason)) => {
-                tracing::warn!(reason, "the outcome of a transaction is unknown; its shards are restored");
-                self.status.given_up();
-                self.status.metrics.transactions.with_label_values(&["unknown"]).inc();
-                for &partition in touched {
-                    self.consumer.pause(&self.list(partition))?;
-                }
-                self.open(touched)
-            }
-            Err(fatal) => Err(TrackError::Transaction(fatal)),
-        }
-    }
-
-    fn produce_and_commit(
-        &mut self,
-        touched: &[u32],
-        metadata: &rdkafka::consumer::ConsumerGroupMetadata,
-    ) -> Result<(), TransactionError> {
-        let begun = Instant::now();
-        let mut changed = self.produce_commands()?;
-        for partition in touched {
-            let Some(slot) = self.slots.get_mut(partition) else { continue };
-            self.outputs.clear();
-            slot.shard.changelog(&mut self.outputs);
-            for (key, value) in self.outputs.changelog() {
-                changed = true;
-                let topic = &self.names.state;
-                let record = Outgoing { topic, partition: Some(*partition), key, value, content_type: None };
-                self.transactions.produce(record)?;
-            }
-            for (key, value) in self.outputs.audit() {
-                changed = true;
-                let (topic, content_type) = (&self.names.audit, Some("application/json"));
-                self.transactions.produce(Outgoing {
-                    topic,
-                    partition: None,
-                    key,
-                    value: Some(value),
-                    content_type,
-                })?;
-            }
-        }
-        let stale = |slot: &Slot| slot.offsets_committed.elapsed() > OFFSETS_INTERVAL;
-        let offsets_due = touched.iter().filter_map(|partition| self.slots.get(partition)).any(stale);
-        if !changed && !offsets_due {
-            return Ok(());
-        }
-        let position = |slot: &Slot| slot.shard.next_offset().unwrap_or(slot.committed);
-        let positions: Vec<(u32, i64)> =
-            touched.iter().filter_map(|partition| Some((*partition, position(self.slots.get(partition)?)))).collect();
-        let list = transaction::offsets(&self.names.signals, positions.iter().copied())
-            .map_err(|error| TransactionError::Fatal(error.to_string()))?;
-        self.transactions.commit(&list, metadata)?;
-        for (partition, offset) in positions {
-            if let Some(slot) = self.slots.get_mut(&partition) {
-                (slot.committed, slot.offsets_committed) = (offset, Instant::now());
-            }
-        }
-        self.status.committed(begun.elapsed());
-        Ok(())
-    }
-
-    fn produce_commands(&mut self) -> Result<bool, TransactionError> {
-        let rules = &self.config.rules;
-        let mut value = Vec::new();
-        for (customer, command) in self.outputs.commands() {
-            value.clear();
-            wire::command::encode(command, customer, rules, &mut value);
-            let target = rules.target(command.target);
-            self.transactions.produce(Outgoing {
-                topic: &target.topic,
-                partition: None,
-                key: customer.as_bytes(),
-                value: Some(&value),
-                content_type: Some(wire::command::CONTENT_TYPE),
-            })?;
-            self.status.decided(&command.policy, command.verb.name(), &target.key, command.cause.name());
-            if command.verb == Verb::Recall {
-                tracing::debug!(customer, policy = command.policy, "recalled");
-            }
-        }
-        Ok(self.outputs.commands().len() > 0)
     }
 
     /// Deletes what has been committed past, at most once a minute.
@@ -598,10 +226,8 @@ impl TrackWorker {
             return;
         }
         self.trimmed = Instant::now();
-        let positions = self.slots.iter().filter(|(_, slot)| slot.running && slot.committed > 0);
-        let positions: Vec<(u32, i64)> = positions.map(|(partition, slot)| (*partition, slot.committed)).collect();
-        let (Ok(list), Ok(admin)) =
-            (transaction::offsets(&self.names.signals, positions.into_iter()), self.clients.admin())
+        let positions = self.owner.committed().filter(|(_, committed)| *committed > 0);
+        let (Ok(list), Ok(admin)) = (transaction::offsets(&self.kafka.names.signals, positions), self.clients.admin())
         else {
             return;
         };
@@ -617,6 +243,232 @@ impl TrackWorker {
                 tracing::warn!(%error, "committed signals could not be deleted; they take room until they can");
             }
         });
+    }
+}
+
+impl Broker for Kafka {
+    type Membership = ConsumerGroupMetadata;
+    type Batch<'b> = Vec<BorrowedMessage<'b>>;
+    type Error = TrackError;
+
+    fn wall_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn tell(&self, news: News<'_>, config: &Config) {
+        let (status, metrics) = (&self.status, &self.status.metrics);
+        match news {
+            News::Joined => status.joined(),
+            News::Opening(partitions) => tracing::info!(?partitions, "restoring shards"),
+            News::RestoreBeginsAnew(reason) => tracing::warn!(reason, "a restore begins anew"),
+            News::Restoring => status.restoring(self.restorer.progress()),
+            News::Restored { partition, offset } => {
+                status.running(partition);
+                tracing::info!(partition, offset, "shard restored");
+            }
+            News::Closed(partition) => {
+                self.questions.borrow_mut().interrupt(partition);
+                status.forget(partition);
+            }
+            News::Applied { partition, applied, value } => {
+                metrics.signals_applied.inc();
+                self.tell_applied(partition, applied, value, config);
+            }
+            News::Decided { customer, command } => {
+                let target = &config.rules.target(command.target).key;
+                status.decided(&command.policy, command.verb.name(), target, command.cause.name());
+                if command.verb == Verb::Recall {
+                    tracing::debug!(customer, policy = command.policy, "recalled");
+                }
+            }
+            News::Committed { took_ms } => {
+                status.committed(Duration::from_millis(u64::try_from(took_ms).unwrap_or_default()));
+            }
+            News::Believed { partition, shard, is_through } => status.observe(partition, shard, is_through),
+            News::Aborted(reason) => {
+                tracing::warn!(reason, "transaction aborted");
+                status.given_up();
+                metrics.transactions.with_label_values(&["aborted"]).inc();
+            }
+            News::Unknown(reason) => {
+                tracing::warn!(reason, "the outcome of a transaction is unknown; its shards are restored");
+                status.given_up();
+                metrics.transactions.with_label_values(&["unknown"]).inc();
+            }
+        }
+    }
+
+    fn membership(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    fn take_events(&mut self) -> Result<Vec<Event>, TrackError> {
+        let events = self.consumer.context().take().into_iter();
+        Ok(events.collect::<Result<_, _>>().map_err(KafkaError::Rebalance)?)
+    }
+
+    fn has_events(&self) -> bool {
+        self.consumer.context().is_changed()
+    }
+
+    fn collect(&self, at_once: bool) -> Result<Vec<BorrowedMessage<'_>>, TrackError> {
+        Ok(collect(&self.consumer, at_once || self.questions.borrow().are_under_way())?)
+    }
+
+    fn records<'r, 'b: 'r>(batch: &'r Vec<BorrowedMessage<'b>>) -> impl Iterator<Item = (u32, Input<'r>)> {
+        batch.iter().map(|message| {
+            let append_ms = match message.timestamp() {
+                Stamp::LogAppendTime(ms) | Stamp::CreateTime(ms) => ms,
+                Stamp::NotAvailable => 0,
+            };
+            let input = Input { offset: message.offset(), append_ms, key: message.key(), value: message.payload() };
+            (u32::try_from(message.partition()).unwrap_or(u32::MAX), input)
+        })
+    }
+
+    /// librdkafka has waited for it; paused, until their shards are restored.
+    fn assign(&mut self, offsets: &[(u32, i64)]) -> Result<bool, TrackError> {
+        let list = transaction::offsets(&self.names.signals, offsets.iter().copied())?;
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            // Lost again meanwhile: the group will say who owns them.
+            tracing::warn!(%error, "shards could not be taken over");
+            return Ok(false);
+        }
+        self.consumer.pause(&list)?;
+        Ok(true)
+    }
+
+    fn seek(&mut self, partition: u32, offset: i64) -> Result<(), TrackError> {
+        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        // Right after an assignment the fetcher may not have begun.
+        while let Err(error) =
+            self.consumer.seek(&self.names.signals, partition, Offset::Offset(offset), Duration::from_secs(5))
+        {
+            if Instant::now() > deadline {
+                return Err(error.into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, partition: u32) -> Result<(), TrackError> {
+        Ok(self.consumer.pause(&self.list(partition))?)
+    }
+
+    fn resume(&mut self, partition: u32) -> Result<(), TrackError> {
+        Ok(self.consumer.resume(&self.list(partition))?)
+    }
+
+    fn committed(&mut self, partitions: &[u32]) -> Result<BTreeMap<u32, Option<i64>>, NotNow> {
+        Ok(restore::committed_offsets(&self.lookup, &self.names.signals, partitions)?)
+    }
+
+    fn signals_start(&mut self, partition: u32) -> Result<i64, NotNow> {
+        Ok(restore::watermarks(&self.uncommitted, &self.names.signals, partition)?.0)
+    }
+
+    fn state_ends(&mut self, partition: u32) -> Result<(i64, i64), NotNow> {
+        Ok(restore::watermarks(&self.uncommitted, &self.names.state, partition)?)
+    }
+
+    fn begin_restore(&mut self, partition: u32, start: i64, end: i64) -> Result<(), NotNow> {
+        Ok(self.restorer.begin(partition, start, end)?)
+    }
+
+    fn cancel_restore(&mut self, partition: u32) {
+        self.restorer.cancel(partition);
+    }
+
+    fn restoring(&self) -> Vec<u32> {
+        self.restorer.progress().map(|(partition, _)| partition).collect()
+    }
+
+    fn step_restore(&mut self, mut each: impl FnMut(u32, &[u8], Option<&[u8]>)) -> Result<Vec<u32>, NotNow> {
+        let metrics = &self.status.metrics;
+        let done = self.restorer.step(RESTORE_STEP, |record| {
+            metrics.restored_records.inc();
+            each(record.partition, record.key, record.value);
+        })?;
+        Ok(done)
+    }
+
+    fn wait(&mut self, reason: &str) -> Result<(), TrackError> {
+        tracing::warn!(reason, "a restore can't begin yet");
+        self.status.beat();
+        std::thread::sleep(Duration::from_millis(500));
+        Ok(())
+    }
+
+    fn produce_command(&mut self, topic: &str, customer: &str, value: &[u8]) -> Result<(), Ending<TrackError>> {
+        let (key, content_type) = (customer.as_bytes(), Some(wire::command::CONTENT_TYPE));
+        Ok(self.transactions.produce(Outgoing { topic, partition: None, key, value: Some(value), content_type })?)
+    }
+
+    fn produce_state(&mut self, partition: u32, key: &[u8], value: Option<&[u8]>) -> Result<(), Ending<TrackError>> {
+        let topic = &self.names.state;
+        Ok(self.transactions.produce(Outgoing { topic, partition: Some(partition), key, value, content_type: None })?)
+    }
+
+    fn produce_audit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Ending<TrackError>> {
+        let (topic, content_type) = (&self.names.audit, Some("application/json"));
+        Ok(self.transactions.produce(Outgoing { topic, partition: None, key, value: Some(value), content_type })?)
+    }
+
+    fn commit(
+        &mut self,
+        positions: &[(u32, i64)],
+        membership: &ConsumerGroupMetadata,
+    ) -> Result<(), Ending<TrackError>> {
+        let list = transaction::offsets(&self.names.signals, positions.iter().copied())
+            .map_err(|error| Ending::Fatal(error.into()))?;
+        Ok(self.transactions.commit(&list, membership)?)
+    }
+}
+
+impl Kafka {
+    fn tell_applied(&self, partition: u32, applied: &Applied, value: Option<&[u8]>, config: &Config) {
+        let metrics = &self.status.metrics;
+        match applied {
+            Applied::Garbage => metrics.signals_garbage.inc(),
+            Applied::Acknowledged(answered) => self.status.acknowledged(*answered, value, config),
+            Applied::Instructed(Err(refusal)) => {
+                tracing::warn!(partition, %refusal, "an instruction changes nothing here");
+            }
+            Applied::Instructed(Ok(())) => tracing::info!(partition, "an instruction is obeyed"),
+            Applied::Suppressed => metrics.signals_suppressed.inc(),
+            Applied::Merged | Applied::Known | Applied::Progress => {}
+        }
+    }
+
+    fn list(&self, partition: u32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.names.signals, i32::try_from(partition).unwrap_or(i32::MAX));
+        list
+    }
+}
+
+impl From<TransactionError> for Ending<TrackError> {
+    fn from(error: TransactionError) -> Ending<TrackError> {
+        match error {
+            TransactionError::Aborted(reason) => Ending::Aborted(reason),
+            TransactionError::Unknown(reason) => Ending::Unknown(reason),
+            fatal => Ending::Fatal(TrackError::Transaction(fatal)),
+        }
+    }
+}
+
+impl From<RestoreError> for NotNow {
+    fn from(error: RestoreError) -> NotNow {
+        match error {
+            RestoreError::NotNow(reason) => NotNow(reason),
+        }
     }
 }
 
@@ -671,27 +523,8 @@ fn is_passing(error: &KafkaError) -> bool {
     }
 }
 
-/// Why a restore didn't begin.
-enum Opening {
-    NotNow(String),
-    Never(TrackError),
-}
-
-impl From<RestoreError> for Opening {
-    fn from(error: RestoreError) -> Opening {
-        match error {
-            RestoreError::NotNow(reason) => Opening::NotNow(reason),
-        }
-    }
-}
-
 fn not_now(error: RestoreError) -> TrackError {
     match error {
         RestoreError::NotNow(reason) => TrackError::Transaction(TransactionError::Fatal(reason)),
     }
-}
-
-fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 use super::membership::Name;
 use super::{CALL_TIMEOUT, IngestError, IngestWorker, wall_ms};
 use crate::ingest::facts::{Committed, Look, Start};
+use crate::ingest::sight::seen;
 use crate::kafka::offsets::{End, Offsets, ends, list, seek};
 use crate::retention::calendar::Timestamp;
 use rdkafka::Offset;
@@ -142,11 +143,9 @@ impl IngestWorker {
         let topics: BTreeSet<&str> = names().map(|(topic, _)| topic).collect();
         let elders = topics.into_iter().flat_map(|topic| self.instance.elders(topic));
         let committed = self.committed(names().chain(elders).collect())?;
-        // The moment before the question: what is appended in between comes after what was seen.
-        let at = Timestamp::from_millis_floor(wall_ms());
-        let first = ends(&self.uncommitted, names(), End::First, CALL_TIMEOUT)?;
-        let last = ends(&self.uncommitted, names(), End::Last, CALL_TIMEOUT)?;
-        Ok(Known { committed, at, first, last })
+        let ask = |end| ends(&self.uncommitted, names(), end, CALL_TIMEOUT);
+        let (at, (first, last)) = seen(wall_ms, || (ask(End::First), ask(End::Last)));
+        Ok(Known { committed, at, first: first?, last: last? })
     }
 
     fn committed(&self, partitions: BTreeSet<(&str, u32)>) -> KafkaResult<HashMap<Name, (i64, String)>> {

@@ -2,6 +2,7 @@
 
 use super::membership::Name;
 use super::{locked, wall_ms};
+use crate::ingest::sight::seen;
 use crate::kafka::clients::Clients;
 use crate::kafka::offsets::{End, Offsets, ends};
 use crate::kafka::topics::retentions;
@@ -89,9 +90,8 @@ fn look_again_and_again(
 }
 
 fn look_at_topics(reader: &BaseConsumer) -> KafkaResult<Sight> {
-    // First the moment, then the question: what is made or appended in between is beyond the answer.
-    let at = Timestamp::from_millis_floor(wall_ms());
-    let metadata = reader.fetch_metadata(None, PATIENCE)?;
+    let (at, metadata) = seen(wall_ms, || reader.fetch_metadata(None, PATIENCE));
+    let metadata = metadata?;
     let there = metadata.topics().iter().filter(|topic| topic.error().is_none());
     let count = |topic: &rdkafka::metadata::MetadataTopic| u32::try_from(topic.partitions().len()).unwrap_or(0);
     Ok(Sight::Topics(at, there.map(|topic| (topic.name().to_owned(), count(topic))).collect()))
@@ -109,7 +109,7 @@ fn look_at_retentions(clients: &Clients, watched: &[Name], sights: &SyncSender<S
 }
 
 fn look_at_ends(reader: &BaseConsumer, watched: &[Name]) -> KafkaResult<Sight> {
-    let at = Timestamp::from_millis_floor(wall_ms());
     let partitions = watched.iter().map(|(topic, partition)| (topic.as_str(), *partition));
-    Ok(Sight::Ends(at, ends(reader, partitions, End::Last, PATIENCE)?))
+    let (at, ends) = seen(wall_ms, || ends(reader, partitions, End::Last, PATIENCE));
+    Ok(Sight::Ends(at, ends?))
 }

@@ -171,7 +171,8 @@ impl Judgement<'_> {
             match self.obstacle(candidate) {
                 Some(Obstacle::Gate) => waits.push(Wait::Gate),
                 Some(Obstacle::Brake) => waits.push(Wait::Release),
-                Some(Obstacle::Mode) | None => {}
+                // The mode is told below; the last is of a record, not of what leaves.
+                Some(Obstacle::Mode | Obstacle::FarewellGate) | None => {}
             }
         }
         if !self.policy(policy).mode.allows(candidate.action) {

@@ -4,6 +4,7 @@ use super::Judgement;
 use super::hear::course_mut;
 use super::keepers::{Parted, View};
 use super::standing::{Addressee, Candidate, Ground, Start};
+use crate::plant::{Plant, is_planted};
 use crate::retention::command::{Cause, Command, Next, Verb};
 use crate::retention::customer::{Course, Left, Reply, Sent};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
@@ -210,7 +211,8 @@ impl Judgement<'_> {
     /// UUIDv5 (RFC 9562) over everything that tells one decision from another. Each part is preceded by
     /// its length, so that no two lists of parts read the same.
     fn id(&self, policy: &str, sent: &Sent, command: &str, more: &[u8]) -> Uuid {
-        let numbers = [sent.since.at.0, sent.deadline.0, i64::from(sent.round), i64::from(sent.stage.nth)];
+        let round = if is_planted(Plant::ForgetRound) { 0 } else { sent.round };
+        let numbers = [sent.since.at.0, sent.deadline.0, i64::from(round), i64::from(sent.stage.nth)];
         let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         let parts: [&[u8]; 8] = [
             self.rules().application.as_bytes(),

@@ -5,6 +5,7 @@ use super::doubt::Doubt;
 use super::memory::{Memory, SourceMemory};
 use super::source::SourceGate;
 use super::{Gate, KnownSince};
+use crate::plant::{Plant, is_planted};
 use crate::retention::brake::Refusal;
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::policy::{FloorIndex, PolicyIndex, Rulebook, SourceIndex, Trust};
@@ -89,7 +90,7 @@ impl GateTable {
     /// that its instance is there. One of another configuration proves nothing, and takes away what was
     /// proven: its partitions are read differently now, and while instances differ the gate is closed.
     pub fn observe(&mut self, progress: &Progress, append: Timestamp) {
-        if progress.config != self.config {
+        if progress.config != self.config && !is_planted(Plant::BelieveOtherProgress) {
             self.heard_another = self.heard_another.max(Some(append));
             self.unprove(progress);
             return;

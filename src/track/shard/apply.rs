@@ -208,9 +208,11 @@ impl Shard {
 
     fn acknowledge(&mut self, customer: &[u8], ack: &Acknowledgement, append: Timestamp) -> Answered {
         let mut answered = Answered::Nothing;
+        // A broker's clock may go back: by it the answer would have been heard before the command left.
+        let heard = self.now.unwrap_or(append);
         if let Some(slot) = self.table.find(customer).filter(|slot| self.table.record(*slot).is_some()) {
             self.change_record(slot, |_, _, record| {
-                answered = acknowledge(record, ack, append);
+                answered = acknowledge(record, ack, heard);
                 answered != Answered::Nothing
             });
         }

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::decide::Moment;
+use crate::plant::{Plant, is_planted};
 use crate::retention::brake::Braking;
 use crate::retention::calendar::{Timestamp, local_date};
 use crate::retention::command::{Cause, Command};
@@ -51,7 +52,8 @@ impl Shard {
     /// Counts what was sent, each customer once a policy, and trips where more wanted to leave.
     pub(super) fn brake(&mut self, decided: &[Command], wake: &Wake, moment: &Moment) {
         let mut counted: Vec<(PolicyIndex, bool)> = Vec::new();
-        for command in decided.iter().filter(|command| !command.verb.is_recall() && command.attempt == 1) {
+        let counts = |command: &&Command| !command.verb.is_recall() || is_planted(Plant::CountRecalls);
+        for command in decided.iter().filter(counts).filter(|command| command.attempt == 1) {
             let Some(policy) = self.config.rules.policy_by_key(&command.policy) else { continue };
             let on_request = command.cause != Cause::Period;
             if counted.contains(&(policy, on_request)) {

@@ -2,6 +2,7 @@
 
 use super::undo::Rare;
 use super::{More, Shard, decoded};
+use crate::plant::{Plant, is_planted};
 use crate::retention::brake::Braking;
 use crate::retention::calendar::Timestamp;
 use crate::retention::customer::Record;
@@ -54,7 +55,9 @@ impl Shard {
     /// `budget`. `wall_ms` is the instance's clock: it may hold back, never hasten.
     pub fn decide(&mut self, wall_ms: i64, budget: usize, out: &mut Outputs) -> More {
         let Some(now) = self.now else { return More::Nothing };
-        let is_behind = Timestamp::from_millis_floor(wall_ms) - now > self.config.rules.gate_lag_max;
+        let (wall, lag_max) = (Timestamp::from_millis_floor(wall_ms), self.config.rules.gate_lag_max);
+        // By a clock that is far back nobody can tell how far behind the shard is.
+        let is_behind = (wall - now > lag_max || now - wall > lag_max) && !is_planted(Plant::FireWhileBehind);
         let sending = if is_behind { Sending::RecallsOnly } else { Sending::All };
         self.turn_day(now);
         let covered = (0..self.config.rules.policies.len()).map(|policy| self.covered(policy)).collect();
