@@ -171,7 +171,7 @@ impl Judgement<'_> {
             match self.obstacle(candidate) {
                 Some(Obstacle::Gate) => waits.push(Wait::Gate),
                 Some(Obstacle::Brake) => waits.push(Wait::Release),
-                Some(Obstacle::Mode) | None => {}
+                Some(Obstacle::Mode | Obstacle::FarewellGate) | None => {}
             }
         }
         if !self.policy(policy).mode.allows(candidate.action) {
