@@ -4,9 +4,9 @@ use super::run;
 use crate::plant::{Plant, plant};
 
 /// These are run every time.
-const FIXED: u64 = 16;
+const FIXED: u64 = 8;
 /// And so many others.
-const RANDOM: usize = 4;
+const RANDOM: usize = 2;
 
 #[test]
 fn promises_hold_in_every_storm() {
