@@ -73,6 +73,8 @@ pub struct Instance {
     /// One per shard, and the last for rejects.
     lanes: Lanes,
     clocks: Clocks,
+    /// By the brokers' clock.
+    newest_append_ms: i64,
     topics: Vec<TopicPartitions>,
     /// For how long topics keep their records; those that keep them for ever are left out.
     kept_for: BTreeMap<String, Seconds>,
@@ -101,6 +103,7 @@ impl Instance {
             slots: HashMap::new(),
             lanes: Lanes::new(shards + 1),
             clocks: Clocks::new(shards),
+            newest_append_ms: i64::MIN,
             topics: Vec::new(),
             kept_for: BTreeMap::new(),
             topics_at: None,
@@ -186,7 +189,10 @@ impl Instance {
         now_ms: i64,
         sink: &mut impl Sink,
     ) -> Outcome {
-        let outcome = self.extractor.extract(source, record, Some(now_ms), &mut self.extracted);
+        // Our clock may have gone back a moment ago, before anything could tell. Then no record is ahead of it, and
+        // each may be a sign of life.
+        let clock_ms = now_ms.max(self.newest_append_ms);
+        let outcome = self.extractor.extract(source, record, Some(clock_ms), &mut self.extracted);
         self.note(slot, source, outcome, record.timestamp_ms, now_ms);
         if outcome == Outcome::Signals {
             self.forward(source, sink);
@@ -301,6 +307,7 @@ impl Instance {
     /// A record was appended to a shard's log at `append_ms` by its clock, and `now_ms` by ours.
     pub fn clock(&mut self, shard: u32, append_ms: i64, now_ms: i64) {
         let shard = shard as usize;
+        self.newest_append_ms = self.newest_append_ms.max(append_ms);
         let agreed = self.clocks.agrees(shard);
         if self.clocks.observe(shard, append_ms, now_ms) {
             self.forget_moments();

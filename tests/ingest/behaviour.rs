@@ -254,6 +254,22 @@ fn a_clock_that_is_off_is_not_believed() {
     assert_eq!(told, [0, 1]);
 }
 
+/// Until the brokers' answers show that our clock is wrong, what it takes for the future is none.
+#[test]
+fn a_clock_that_has_just_gone_back_rejects_nothing() {
+    let mut one = One::new(&[]);
+    one.cycle();
+    one.source.append(TOPIC, 0, one.now_ms, LOGIN);
+    let years_back = one.now_ms - 2 * 365 * 86_400_000;
+    one.reader.read(&one.source, 10, years_back);
+    let counts = one.reader.instance.counts(0);
+    assert_eq!((counts.rejected.len(), counts.signals), (0, 1), "{counts:?}");
+    // Later than what the brokers' clock shows is the future all the same.
+    one.source.append(TOPIC, 0, one.now_ms + 86_400_000, LOGIN);
+    one.reader.read(&one.source, 10, years_back);
+    assert_eq!(one.reader.instance.counts(0).rejected.values().sum::<u64>(), 1);
+}
+
 #[test]
 fn an_instance_that_has_heard_nothing_says_only_that_it_is_there() {
     let mut reader = Reader::new(&config(CONFIG));

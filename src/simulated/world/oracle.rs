@@ -279,7 +279,9 @@ impl Oracle {
         };
         if let Some(later) = known().find(|happened| starts(&happened.what, rules) && happened.at > seen.since) {
             self.blame(seen, || {
-                format!("EARLY: {:?} at {} was reported at {}", later.what, later.at, later.appended_ms / 1000)
+                let (source, fate) = (later.source, later.fate);
+                let reported = later.appended_ms / 1000;
+                format!("EARLY: {:?} at {} was reported at {reported} by {source:?} ({fate:?})", later.what, later.at)
             });
         }
         let with_orders = Settings::counts_orders_ever(&world.plan.settings);
