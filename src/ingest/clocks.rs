@@ -1,7 +1,7 @@
 //! Whether this instance's clock agrees with the brokers'.
 
 /// A clock that differs by more from a shard's append times is off. In milliseconds.
-const OFF_MS: i64 = 60_000;
+pub const OFF_MS: i64 = 60_000;
 
 /// What was last seen of each shard's append times.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! After each batch of records call [`Instance::turn`]; every second or so [`Instance::progress`] and
 //! [`Instance::commits`], which know themselves whether something is due.
 
-use super::clocks::Clocks;
+use super::clocks::{Clocks, OFF_MS};
 use super::coalesce::Coalescer;
 use super::extract::{AHEAD_MAX, Extracted, Extractor, Outcome, Reason, RecordView};
 use super::facts::{Committed, Facts, FactsPlan, Look, Start};
@@ -189,10 +189,10 @@ impl Instance {
         now_ms: i64,
         sink: &mut impl Sink,
     ) -> Outcome {
-        // Our clock may have gone back a moment ago, before anything could tell. Then no record is ahead of it, and
-        // each may be a sign of life.
-        let clock_ms = now_ms.max(self.newest_append_ms);
-        let outcome = self.extractor.extract(source, record, Some(clock_ms), &mut self.extracted);
+        // Our clock may have gone back a moment ago, and reading stops only when an answer shows it. Until then it
+        // can't say which record is ahead, and each may be a sign of life.
+        let clock_ms = Some(now_ms).filter(|now_ms| *now_ms >= self.newest_append_ms.saturating_sub(OFF_MS));
+        let outcome = self.extractor.extract(source, record, clock_ms, &mut self.extracted);
         self.note(slot, source, outcome, record.timestamp_ms, now_ms);
         if outcome == Outcome::Signals {
             self.forward(source, sink);

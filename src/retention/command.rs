@@ -64,7 +64,7 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Cause::Period => "period",
-            Cause::Withdrawn => "withdrawn",
+            Cause::Withdrawn => "withdrawal",
             Cause::ErasureRequest => "erasure_request",
         }
     }

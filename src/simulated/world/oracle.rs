@@ -408,9 +408,17 @@ impl Oracle {
                     && !(stands && self.fortunes.get(&seen.id).is_some_and(|fortune| fortune.recalled))
             })
         };
+        // Who withdraws their consent before the erasure has left (a brake may hold it) is removed once, for that.
+        let withdrawn_after = |target: &str, asked: i64| {
+            let withdrawals = read().filter(|happened| happened.what == What::Consent(false) && happened.at >= asked);
+            withdrawals.into_iter().any(|withdrawal| command(target, "withdrawal", withdrawal.at, false))
+        };
+        let is_told = |target: &str, asked: i64| {
+            command(target, "erasure_request", asked, false) || withdrawn_after(target, asked)
+        };
         let mut missing = None;
         for target in rules.targets {
-            if let Some(asked) = erasure.filter(|asked| !command(target, "erasure_request", *asked, false)) {
+            if let Some(asked) = erasure.filter(|asked| !is_told(target, *asked)) {
                 missing.get_or_insert(format!("asked at {asked} to be erased, and {target} was never told"));
             }
         }

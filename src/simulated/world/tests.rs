@@ -84,11 +84,6 @@ fn sending_while_behind_is_seen() {
 // The rare ones show where a commit, a stop and a rebalance meet; these seeds are near.
 
 #[test]
-fn believing_another_configuration_s_progress_is_seen() {
-    is_found_in(Plant::BelieveOtherProgress, 66..70);
-}
-
-#[test]
 fn the_group_s_metadata_read_at_sending_is_seen() {
     is_found_in(Plant::MembershipAtSending, 70..73);
 }
