@@ -269,7 +269,9 @@ impl World {
     /// Whether the last change, which has `web` read again, was under way at `now`.
     fn was_read_again(&self, now: i64) -> bool {
         let ends_doubt = self.plan.gap_at.is_some() || self.plan.renamed.is_some();
-        let begun = self.plan.settings.windows(2).filter(|pair| pair[0].1.reread != pair[1].1.reread);
+        // Another reading is read from the beginning, whatever made it another.
+        let reading = |settings: &Settings| (settings.reread, settings.ignores_unnamed, settings.counts_orders);
+        let begun = self.plan.settings.windows(2).filter(|pair| reading(&pair[0].1) != reading(&pair[1].1));
         ends_doubt && begun.map(|pair| pair[1].0).any(|at| at <= now)
     }
 

@@ -328,6 +328,12 @@ impl World {
     /// A shard that was just committed is what its changelog says.
     pub(super) fn compare_with_changelog(&self, partition: u32, shard: &Shard) {
         self.kafka.borrow_mut().settle();
+        let place = (self.topics.signals, partition);
+        let committed = self.kafka.borrow().track.offsets.get(&place).map(|(offset, _)| *offset);
+        // Its owner was stopped right after the commit, and meanwhile another one has gone on.
+        if committed > shard.next_offset() {
+            return;
+        }
         let Some(twin) = self.restored(partition, shard) else { return };
         let facts = |shard: &Shard| {
             let stats = shard.stats();
