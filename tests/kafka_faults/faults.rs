@@ -303,6 +303,9 @@ pub const LINES: &[Line] = &[
         "offsets expired",
         "the group's offsets deleted while nobody runs: nothing leaves until a person accepts",
         |trial| {
+            // What was never committed can't be missed: its shards have it in their changelogs that it was read.
+            let wave = trial.wave(WAVE);
+            trial.await_gone(&wave);
             trial.kill("pod-0");
             let group = format!("{}-ingest", trial.application.name);
             let admin = admin(trial);
