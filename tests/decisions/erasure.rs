@@ -561,6 +561,24 @@ fn who_came_back_is_owed_nothing_of_it_whoever_they_become_since() {
 }
 
 #[test]
+fn nor_is_who_had_come_back_before_the_request_was_heard_of() {
+    // They were removed by period since, and are not meant any more when it is.
+    Story::new(&["offers: email name; purchase; P1Y expire crm; only segment none consumer"])
+        .floor("name: purchase; P3Y")
+        .active("purchase", "2024-03-10")
+        .is("segment", Some("business"), "2025-06-01")
+        .asks_for_erasure("2024-03-01")
+        .arriving("2025-08-01")
+        .expect(
+            "2030-01-01",
+            &[
+                "2025-03-13T00:00:00 offers expire crm [email] kept [name by floor:name]",
+                "2025-08-01T00:00:00 offers expire crm [email] kept [name by floor:name] on erasure 2024-03-01",
+            ],
+        );
+}
+
+#[test]
 fn who_was_not_meant_when_they_came_back_is_owed_all_of_it() {
     Story::new(&["offers: email name; purchase; P1Y expire crm; only segment consumer"])
         .floor("name: purchase; P2Y")

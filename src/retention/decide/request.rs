@@ -64,8 +64,14 @@ impl Judgement<'_> {
             let course = self.course(policy);
             let was_asked = |course: &Course| course.served.or(course.withdrawn).is_some();
             let is_asked = self.record.claims.erasure.is_some() || course.is_some_and(was_asked);
-            if is_asked && applies(self.policy(policy), &self.record.claims) {
-                let reached = self.reached(policy);
+            if is_asked {
+                // Where it no longer means them, what was sent by period shows how far it had come while it did.
+                let by_period = |course: &Course| course.sent.iter().any(|sent| sent.cause == Cause::Period);
+                let reached = if applies(self.policy(policy), &self.record.claims) {
+                    self.reached(policy)
+                } else {
+                    course.filter(|course| by_period(course)).and_then(|course| course.since)
+                };
                 if reached > course.and_then(|course| course.returned) {
                     self.course_mut(policy).returned = reached;
                 }
