@@ -92,16 +92,17 @@ impl SourceGate {
         topic.reports.insert(report.partition, report);
     }
 
-    /// There is a report that a partition for which `reported` holds has been read to some instant.
-    pub fn has_proof_of(&self, reported: &impl Fn(&str, u32) -> bool) -> bool {
-        self.reports().any(|report| report.complete_to.is_some() && reported(&report.topic, report.partition))
+    /// There is a report that the partition has been read to some instant.
+    pub fn has_proof_of(&self, topic: &str, partition: u32) -> bool {
+        let report = self.topics.get(topic).and_then(|topic| topic.reports.get(&partition));
+        report.is_some_and(|report| report.complete_to.is_some())
     }
 
     /// Those partitions are read under another configuration now: how far they were read proves nothing
     /// until they are reported on again. What their reports say of history still holds.
-    pub fn unprove(&mut self, reported: &impl Fn(&str, u32) -> bool, memory: &SourceMemory) {
-        for report in self.topics.values_mut().flat_map(|topic| topic.reports.values_mut()) {
-            if reported(&report.topic, report.partition) {
+    pub fn unprove<'p>(&mut self, partitions: impl Iterator<Item = (&'p str, u32)>, memory: &SourceMemory) {
+        for (topic, partition) in partitions {
+            if let Some(report) = self.topics.get_mut(topic).and_then(|topic| topic.reports.get_mut(&partition)) {
                 report.complete_to = None;
             }
         }

@@ -105,14 +105,12 @@ impl GateTable {
     }
 
     fn unprove(&mut self, progress: &Progress) {
-        let reported = |topic: &str, partition: u32| {
-            progress.partitions.iter().any(|report| report.topic == topic && report.partition == partition)
-        };
+        let read_otherwise = || progress.partitions.iter().map(|report| (report.topic.as_str(), report.partition));
+        let nothing = SourceMemory::default();
         for source in &mut self.sources {
-            if source.has_proof_of(&reported) {
-                let nothing = SourceMemory::default();
+            if read_otherwise().any(|(topic, partition)| source.has_proof_of(topic, partition)) {
                 let memory = self.memory.sources.get(&source.trust().key).unwrap_or(&nothing);
-                Arc::make_mut(source).unprove(&reported, memory);
+                Arc::make_mut(source).unprove(read_otherwise(), memory);
             }
         }
     }
