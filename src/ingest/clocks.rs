@@ -1,12 +1,14 @@
 //! Whether this instance's clock agrees with the brokers'.
 
 /// A clock that differs by more from a shard's append times is off. In milliseconds.
-pub const OFF_MS: i64 = 60_000;
+const OFF_MS: i64 = 60_000;
 
 /// What was last seen of each shard's append times.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     shards: Vec<Clock>,
+    /// The newest append time of all.
+    newest_append_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +20,13 @@ enum Clock {
 
 impl Clocks {
     pub fn new(shards: usize) -> Clocks {
-        Clocks { shards: vec![Clock::Unknown; shards] }
+        Clocks { shards: vec![Clock::Unknown; shards], newest_append_ms: i64::MIN }
     }
 
     /// A record was appended to the shard's log at `append_ms` by its clock, and `now_ms` by ours. Whether
     /// the clock was off, or is.
     pub fn observe(&mut self, shard: usize, append_ms: i64, now_ms: i64) -> bool {
+        self.newest_append_ms = self.newest_append_ms.max(append_ms);
         let is_off = append_ms.abs_diff(now_ms) > OFF_MS.unsigned_abs();
         let before = std::mem::replace(&mut self.shards[shard], if is_off { Clock::Off } else { Clock::Agrees });
         is_off || before == Clock::Off
@@ -31,6 +34,11 @@ impl Clocks {
 
     pub fn agrees(&self, shard: usize) -> bool {
         self.shards[shard] == Clock::Agrees
+    }
+
+    /// Whether `now_ms` lies before what the brokers' clock has shown: then ours has gone back.
+    pub fn is_back(&self, now_ms: i64) -> bool {
+        now_ms < self.newest_append_ms.saturating_sub(OFF_MS)
     }
 
     /// Whether it agrees with most shards; otherwise nothing may be read.

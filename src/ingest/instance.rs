@@ -4,7 +4,7 @@
 //! After each batch of records call [`Instance::turn`]; every second or so [`Instance::progress`] and
 //! [`Instance::commits`], which know themselves whether something is due.
 
-use super::clocks::{Clocks, OFF_MS};
+use super::clocks::Clocks;
 use super::coalesce::Coalescer;
 use super::extract::{AHEAD_MAX, Extracted, Extractor, Outcome, Reason, RecordView};
 use super::facts::{Committed, Facts, FactsPlan, Look, Start};
@@ -73,8 +73,6 @@ pub struct Instance {
     /// One per shard, and the last for rejects.
     lanes: Lanes,
     clocks: Clocks,
-    /// By the brokers' clock.
-    newest_append_ms: i64,
     topics: Vec<TopicPartitions>,
     /// For how long topics keep their records; those that keep them for ever are left out.
     kept_for: BTreeMap<String, Seconds>,
@@ -103,7 +101,6 @@ impl Instance {
             slots: HashMap::new(),
             lanes: Lanes::new(shards + 1),
             clocks: Clocks::new(shards),
-            newest_append_ms: i64::MIN,
             topics: Vec::new(),
             kept_for: BTreeMap::new(),
             topics_at: None,
@@ -191,7 +188,7 @@ impl Instance {
     ) -> Outcome {
         // Our clock may have gone back a moment ago, and reading stops only when an answer shows it. Until then it
         // can't say which record is ahead, and each may be a sign of life.
-        let clock_ms = Some(now_ms).filter(|now_ms| *now_ms >= self.newest_append_ms.saturating_sub(OFF_MS));
+        let clock_ms = Some(now_ms).filter(|now_ms| !self.clocks.is_back(*now_ms));
         let outcome = self.extractor.extract(source, record, clock_ms, &mut self.extracted);
         self.note(slot, source, outcome, record.timestamp_ms, now_ms);
         if outcome == Outcome::Signals {
@@ -307,7 +304,6 @@ impl Instance {
     /// A record was appended to a shard's log at `append_ms` by its clock, and `now_ms` by ours.
     pub fn clock(&mut self, shard: u32, append_ms: i64, now_ms: i64) {
         let shard = shard as usize;
-        self.newest_append_ms = self.newest_append_ms.max(append_ms);
         let agreed = self.clocks.agrees(shard);
         if self.clocks.observe(shard, append_ms, now_ms) {
             self.forget_moments();
