@@ -173,17 +173,15 @@ impl Claims {
     /// Takes in a claim; whether it changed anything. What there is no room for makes the customer held,
     /// so that it errs late.
     pub fn merge(&mut self, claim: &Claim, now: Timestamp) -> bool {
-        match claim {
-            Claim::Consent { name, given, at } => self.merge_consent(name, *given, *at, now),
+        let changed = match claim {
+            Claim::Consent { name, given, at } => self.merge_consent(name, *given, *at),
             Claim::Hold { id, at, until, reason, policies } => {
                 let placed =
                     Placed { id: id.clone(), until: *until, reason: reason.clone(), policies: policies.clone() };
                 let is_full = placed.is_in_force(now) && self.holds_in_force(now).count() >= CLAIMS_MAX;
-                self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: Some(placed) }, is_full, now)
+                self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: Some(placed) }, is_full)
             }
-            Claim::Unhold { id, at } => {
-                self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: None }, false, now)
-            }
+            Claim::Unhold { id, at } => self.merge_hold(Hold { tag: HoldTag::of(id), at: *at, placed: None }, false),
             Claim::Erasure { at } => {
                 let later = self.erasure.is_none_or(|before| before < *at);
                 if later {
@@ -191,15 +189,19 @@ impl Claims {
                 }
                 later
             }
-            Claim::Attribute { name, value, at } => self.merge_attribute(name, value.as_deref(), *at, now),
+            Claim::Attribute { name, value, at } => self.merge_attribute(name, value.as_deref(), *at),
+        };
+        if changed && matches!(claim, Claim::Hold { .. } | Claim::Unhold { .. }) {
+            self.bound_past_holds(now);
         }
+        changed
     }
 
     /// Latest event time; on a tie, false. Both sides are kept as maxima.
-    fn merge_consent(&mut self, name: &str, given: bool, at: Timestamp, now: Timestamp) -> bool {
+    fn merge_consent(&mut self, name: &str, given: bool, at: Timestamp) -> bool {
         let place = match self.consents.binary_search_by(|consent| consent.name.as_str().cmp(name)) {
             Ok(place) => place,
-            Err(_) if self.consents.len() >= CLAIMS_MAX => return self.overflow(at, now),
+            Err(_) if self.consents.len() >= CLAIMS_MAX => return self.overflow(at),
             Err(place) => {
                 self.consents.insert(place, Consent { name: name.to_owned(), given: None, withdrawn: None });
                 place
@@ -215,7 +217,7 @@ impl Claims {
     }
 
     /// Latest event time; on a tie placed wins, then longest until, then greater reason.
-    fn merge_hold(&mut self, hold: Hold, is_full: bool, now: Timestamp) -> bool {
+    fn merge_hold(&mut self, hold: Hold, is_full: bool) -> bool {
         match self.holds.binary_search_by_key(&hold.tag, |hold| hold.tag) {
             Ok(place) => {
                 let before = &mut self.holds[place];
@@ -226,18 +228,16 @@ impl Claims {
                 };
                 let takes_room = is_full && before.placed.is_none();
                 if wins && takes_room {
-                    return self.overflow(hold.at, now);
+                    return self.overflow(hold.at);
                 }
                 if wins {
                     *before = hold;
-                    self.bound_past_holds(now);
                 }
                 wins
             }
-            Err(_) if is_full => self.overflow(hold.at, now),
+            Err(_) if is_full => self.overflow(hold.at),
             Err(place) => {
                 self.holds.insert(place, hold);
-                self.bound_past_holds(now);
                 true
             }
         }
@@ -259,7 +259,7 @@ impl Claims {
     }
 
     /// Latest event time; on a tie, the greater value.
-    fn merge_attribute(&mut self, name: &str, value: Option<&str>, at: Timestamp, now: Timestamp) -> bool {
+    fn merge_attribute(&mut self, name: &str, value: Option<&str>, at: Timestamp) -> bool {
         match self.attributes.binary_search_by(|attribute| attribute.name.as_str().cmp(name)) {
             Ok(place) => {
                 let before = &mut self.attributes[place];
@@ -269,7 +269,7 @@ impl Claims {
                 }
                 wins
             }
-            Err(_) if self.attributes.len() >= CLAIMS_MAX => self.overflow(at, now),
+            Err(_) if self.attributes.len() >= CLAIMS_MAX => self.overflow(at),
             Err(place) => {
                 let attribute = Attribute { name: name.to_owned(), at, value: value.map(str::to_owned) };
                 self.attributes.insert(place, attribute);
@@ -278,14 +278,14 @@ impl Claims {
         }
     }
 
-    fn overflow(&mut self, at: Timestamp, now: Timestamp) -> bool {
+    fn overflow(&mut self, at: Timestamp) -> bool {
         let reason = format!("more than {CLAIMS_MAX} holds, consents or attributes");
         let placed = Placed { id: OVERFLOW_HOLD.to_owned(), until: None, reason, policies: None };
         let tag = HoldTag::of(OVERFLOW_HOLD);
         // Older than the last word on it as the claim may be, it is news.
         let before = self.holds.iter().find(|hold| hold.tag == tag);
         let at = before.map_or(at, |before| before.at.max(at));
-        self.merge_hold(Hold { tag, at, placed: Some(placed) }, false, now)
+        self.merge_hold(Hold { tag, at, placed: Some(placed) }, false)
     }
 
     /// Whether the customer is held because there was no room for something.
