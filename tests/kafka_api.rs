@@ -7,18 +7,15 @@ mod support;
 
 use lapsed::wire::partition::shard_of;
 use rdkafka::ClientConfig;
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
-use support::service::{Application, PARTITIONS, now_ms};
+use std::time::Duration;
+use support::service::{Application, PARTITIONS, now_ms, read_committed};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const DESK: &str = "the secret of the desk";
@@ -125,51 +122,12 @@ impl Scene {
     fn audit(&self) -> Vec<(String, Value)> {
         let told = |(key, value): (String, String)| (key, serde_json::from_str(&value).unwrap());
         let topic = self.application.topic("audit");
-        read_committed(&self.application.bootstrap, &topic).into_iter().map(told).collect()
+        read_committed(&self.application.bootstrap, &topic, PATIENCE).into_iter().map(told).collect()
     }
 }
 
-fn until<T>(mut found: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match found() {
-            Ok(found) => return found,
-            Err(why) => assert!(Instant::now() < deadline, "{why}"),
-        }
-        std::thread::sleep(Duration::from_millis(300));
-    }
-}
-
-/// Up to the end as of now.
-fn read_committed(bootstrap: &str, topic: &str) -> Vec<(String, String)> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "reads without a group")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let (mut ended, mut records) = (BTreeSet::new(), Vec::new());
-    let deadline = Instant::now() + PATIENCE;
-    while ended.len() < list.count() {
-        assert!(Instant::now() < deadline, "{topic} can't be read to its end");
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-                records.push((text(message.key()), text(message.payload())));
-            }
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => _ = ended.insert(partition),
-            Some(Err(error)) => panic!("{error}"),
-            None => {}
-        }
-    }
-    records
+fn until<T>(found: impl FnMut() -> Result<T, String>) -> T {
+    support::service::until(PATIENCE, found)
 }
 
 fn with_listen(scene: &Scene, name: &str, listen: &str) -> PathBuf {

@@ -8,18 +8,15 @@ mod support;
 
 use lapsed::wire::partition::shard_of;
 use rdkafka::ClientConfig;
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use support::service::{Application, PARTITIONS, nothing_is_twice, now_ms, target_obeys, text};
+use std::time::Duration;
+use support::service::{Application, PARTITIONS, nothing_is_twice, now_ms, read_committed, target_obeys, text};
 
 const LATENESS_SECONDS: u64 = 2;
 /// Longer than what falls due needs: progress is told every ten seconds.
@@ -220,7 +217,7 @@ impl Scene {
 
     /// Everything committed in the audit topic: key and value.
     fn audit(&self) -> Vec<(String, String)> {
-        read_committed(&self.application.bootstrap, &self.application.topic("audit"))
+        read_committed(&self.application.bootstrap, &self.application.topic("audit"), PATIENCE)
     }
 
     /// No value of the audit topic, and no key, names a customer.
@@ -246,15 +243,8 @@ fn yesterday() -> String {
     day(-1)
 }
 
-fn until<T>(mut found: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match found() {
-            Ok(found) => return found,
-            Err(why) => assert!(Instant::now() < deadline, "{why}"),
-        }
-        std::thread::sleep(Duration::from_millis(300));
-    }
+fn until<T>(found: impl FnMut() -> Result<T, String>) -> T {
+    support::service::until(PATIENCE, found)
 }
 
 /// Customers in every shard.
@@ -274,38 +264,6 @@ fn by_shard<'c>(customers: impl Iterator<Item = &'c String>) -> BTreeMap<u32, us
 
 fn set(group: &[String]) -> BTreeSet<String> {
     group.iter().cloned().collect()
-}
-
-/// Up to the end as of now.
-fn read_committed(bootstrap: &str, topic: &str) -> Vec<(String, String)> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "reads without a group")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
-    let mut list = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let (mut ended, mut records) = (BTreeSet::new(), Vec::new());
-    let deadline = Instant::now() + PATIENCE;
-    while ended.len() < list.count() {
-        assert!(Instant::now() < deadline, "{topic} can't be read to its end");
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-                records.push((text(message.key()), text(message.payload())));
-            }
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => _ = ended.insert(partition),
-            Some(Err(error)) => panic!("{error}"),
-            None => {}
-        }
-    }
-    records
 }
 
 /// What was due before the first run, and what a person has stopped, waits for a person: in every shard, with

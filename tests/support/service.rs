@@ -5,6 +5,7 @@ use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -203,4 +204,48 @@ pub fn nothing_is_twice(commands: &[Value]) {
         let new = seen.insert((command["id"].as_str().unwrap(), attempt));
         assert!(new, "committed twice: {command}");
     }
+}
+
+/// Waits until it is found.
+pub fn until<T>(patience: Duration, mut found: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        match found() {
+            Ok(found) => return found,
+            Err(why) => assert!(Instant::now() < deadline, "{why}"),
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// Key and value of what is committed in a topic, up to its end as of now.
+pub fn read_committed(bootstrap: &str, topic: &str, patience: Duration) -> Vec<(String, String)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "reads without a group")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let (mut ended, mut records) = (BTreeSet::new(), Vec::new());
+    let deadline = Instant::now() + patience;
+    while ended.len() < list.count() {
+        assert!(Instant::now() < deadline, "{topic} can't be read to its end");
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+                records.push((text(message.key()), text(message.payload())));
+            }
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => _ = ended.insert(partition),
+            Some(Err(error)) => panic!("{error}"),
+            None => {}
+        }
+    }
+    records
 }
