@@ -64,7 +64,7 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Cause::Period => "period",
-            Cause::Withdrawn => "withdrawal",
+            Cause::Withdrawn => "withdrawn",
             Cause::ErasureRequest => "erasure_request",
         }
     }

@@ -8,7 +8,7 @@ use crate::retention::claims::Claim;
 use crate::retention::command::Command;
 use crate::retention::customer::{AckResult, Acknowledgement, Record};
 use crate::retention::decide::{
-    Circumstances, Farewell, Sending, Unlimited, acknowledge, hear, is_from_before, judge, see,
+    Circumstances, Farewell, Heard, Sending, Unlimited, acknowledge, hear, is_from_before, judge, see,
 };
 use crate::retention::gate::{Gate, KnownSince};
 use crate::retention::policy::{FloorIndex, Mode, PolicyIndex, Rulebook};
@@ -197,7 +197,7 @@ impl Offline {
                     hear(circumstances, seen, record, claim);
                 }
                 Arrival::Acknowledgement { acknowledgement, .. } => {
-                    acknowledge(record, acknowledgement, now);
+                    acknowledge(record, acknowledgement, Heard::at(now));
                 }
             }
             touched.insert(arrival.customer().clone());
@@ -244,7 +244,7 @@ impl Offline {
                 break wake.farewell;
             }
             for command in &sent[first_new..] {
-                acknowledge(&mut customer.record, &done(&self.rules, command, now), now);
+                acknowledge(&mut customer.record, &done(&self.rules, command, now), Heard::at(now));
             }
         };
         if let Some(wake) = customer.wake {

@@ -16,6 +16,7 @@ use super::outputs::Outputs;
 use super::shard::{Applied, Home, Input, More, RestoreError, Shard};
 use crate::config::Config;
 use crate::plant::{Plant, is_planted};
+use crate::retention::calendar::Timestamp;
 use crate::wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -382,6 +383,7 @@ impl Owner {
     fn begin_running<B: Broker>(&mut self, broker: &mut B, partition: u32) -> Outcome<B> {
         let Some(slot) = self.slots.get_mut(&partition) else { return Ok(()) };
         slot.shard.finish_restore(slot.has_history)?;
+        slot.shard.begin_no_later_than(Timestamp::from_millis_floor(broker.wall_ms()));
         slot.running = true;
         slot.waiting = true;
         let offset = slot.committed;
@@ -519,6 +521,14 @@ impl Owner {
         let offsets_due = slots.any(|slot| elapsed_ms - slot.offsets_committed_ms > OFFSETS_INTERVAL_MS);
         if !changed && !offsets_due {
             return Ok(());
+        }
+        for partition in touched {
+            let Some(slot) = self.slots.get_mut(partition) else { continue };
+            self.outputs.clear();
+            slot.shard.write_clock(&mut self.outputs);
+            for (key, value) in self.outputs.changelog() {
+                broker.produce_state(*partition, key, value)?;
+            }
         }
         let position = |partition: &u32| Some((*partition, self.slots.get(partition)?.position()));
         let mut positions: Vec<(u32, i64)> = touched.iter().filter_map(position).collect();

@@ -29,6 +29,8 @@ pub const HEADER_KEY: &[u8] = b"\0header";
 pub const GATE_KEY: &[u8] = b"\0gate";
 /// Key of what the brakes remember.
 pub const BRAKES_KEY: &[u8] = b"\0brakes";
+/// Key of how far a shard's clock had come.
+pub const CLOCK_KEY: &[u8] = b"\0clock";
 /// The beginning of the key of what is left of a forgotten customer; their pseudonym follows.
 const FAREWELL_PREFIX: &[u8] = b"\0gone:";
 
@@ -73,6 +75,25 @@ impl Header {
         reader.finish()?;
         Ok(header)
     }
+}
+
+/// Appends how far a shard's clock has come.
+pub fn encode_clock(now: Timestamp, buffer: &mut Vec<u8>) {
+    let mut writer = Writer(buffer);
+    writer.byte(FORMAT);
+    writer.signed(now.0);
+}
+
+/// # Errors
+/// Anything that [`encode_clock`] of a known format did not write.
+pub fn decode_clock(bytes: &[u8]) -> Result<Timestamp, DecodeError> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != FORMAT {
+        return Err(DecodeError::UnknownFormat);
+    }
+    let now = Timestamp(reader.signed()?);
+    reader.finish()?;
+    Ok(now)
 }
 
 /// Appends what a shard's gate remembers.

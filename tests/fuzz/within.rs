@@ -100,11 +100,12 @@ fn a_shard() {
 }
 
 fn key_of(kind: u8, key: &[u8]) -> Vec<u8> {
-    match kind % 5 {
+    match kind % 6 {
         0 => state::HEADER_KEY.to_vec(),
         1 => state::GATE_KEY.to_vec(),
         2 => state::BRAKES_KEY.to_vec(),
-        3 => [b"\0gone:", &[0; 16][..]].concat(),
+        3 => state::CLOCK_KEY.to_vec(),
+        4 => [b"\0gone:", &[0; 16][..]].concat(),
         _ => key.to_vec(),
     }
 }

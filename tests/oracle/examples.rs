@@ -211,7 +211,7 @@ fn withdrawn_consent_ends_a_policy_until_it_is_given_again() {
     let example = example.consent("2024-03-01T10:00", true).consent("2024-05-06T10:00", false);
     example.active("login", "2024-05-20T10:00").consent("2024-06-01T10:00", true).expect(&[
         // Objecting before any activity had nothing to end. The policy covered nobody until consent was given.
-        "2024-05-07T00:00 offers anonymise crm [email name] withdrawal since withdrawn 2024-05-06",
+        "2024-05-07T00:00 offers anonymise crm [email name] withdrawn since withdrawn 2024-05-06",
         "2026-05-04T00:00 offers warn mailing [email name] period since consent 2024-06-01",
         "2026-06-05T00:00 offers anonymise crm [email name] period since consent 2024-06-01",
     ]);

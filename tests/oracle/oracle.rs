@@ -281,7 +281,7 @@ impl Oracle<'_> {
             verb: policy.stages[sent.stage].action.name(),
             cause: match sent.cause {
                 Cause::Period => "period",
-                Cause::Withdrawn => "withdrawal",
+                Cause::Withdrawn => "withdrawn",
                 Cause::ErasureRequest => "erasure_request",
             },
             categories: names(&sent.words.categories),

@@ -1,7 +1,8 @@
 //! The changelog is the truth.
 
 use crate::events::{batches, beginning, entries};
-use crate::rig::{Rig, activity, at, config, home, progress, text};
+use crate::rig::{DAY, Rig, activity, at, config, home, progress, text};
+use lapsed::retention::calendar::Timestamp;
 use lapsed::track::shard::{Home, RestoreError, Shard};
 use lapsed::wire::bytes::DecodeError;
 use lapsed::wire::state::{GATE_KEY, HEADER_KEY, Header};
@@ -130,4 +131,21 @@ fn a_signal_of_another_shard_is_garbage() {
     let entries: Vec<_> = (0..800).map(|place| activity(now, &format!("{place}"), "login", now)).collect();
     rig.batch(&entries);
     assert!((50..150).contains(&rig.shard.stats().customers), "{}", rig.shard.stats().customers);
+}
+
+/// A warning was sent, the broker's clock goes back, the shard is opened anew, and only then the answer comes.
+#[test]
+fn a_clock_that_goes_back_while_the_shard_is_opened_anew_shortens_no_notice() {
+    let mut rig = Rig::new();
+    let (then, now) = (at("2025-01-01"), at("2025-06-01"));
+    rig.batch(&[progress(then, &rig.config), progress(now, &rig.config)]);
+    let mut opened = rig.restored();
+    assert_eq!(opened.shard.now(), None, "it decides nothing before it has read something");
+    opened.batch(&[progress(then, &rig.config)]);
+    assert_eq!(opened.shard.now(), Some(Timestamp(now)));
+    // What was years ahead is not believed when it is over.
+    let mut capped = rig.restored();
+    capped.shard.begin_no_later_than(Timestamp(then + DAY));
+    capped.batch(&[progress(then, &rig.config)]);
+    assert_eq!(capped.shard.now(), Some(Timestamp(then + DAY)));
 }

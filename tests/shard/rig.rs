@@ -235,10 +235,12 @@ impl Rig {
 
     /// The transaction of a batch was committed.
     pub fn commit(&mut self, entries: &[Entry], out: &Outputs) {
+        let mut clock = Outputs::default();
+        self.shard.write_clock(&mut clock);
         self.shard.commit();
         self.log.extend_from_slice(entries);
         self.sent.extend(out.commands().map(|(customer, command)| (customer.to_owned(), command.clone())));
-        for (key, value) in out.changelog() {
+        for (key, value) in out.changelog().chain(clock.changelog()) {
             match value {
                 Some(value) => drop(self.state.insert(key.to_vec(), value.to_vec())),
                 None => drop(self.state.remove(key)),

@@ -13,14 +13,31 @@ pub enum Answered {
     Nothing,
 }
 
-/// Merges a target's answer into the record. `append_time` is when its signal was appended.
-pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Timestamp) -> Answered {
+/// When the signal with an answer was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// By the shard's clock, which doesn't go back.
+    pub at: Timestamp,
+    /// The latest moment at which the answer can have been given: when it was appended, unless the broker's
+    /// clock is back. By that one an answer would be older than it is, and a notice shorter.
+    pub latest: Timestamp,
+}
+
+impl Heard {
+    /// In the order of time.
+    pub fn at(at: Timestamp) -> Heard {
+        Heard { at, latest: at }
+    }
+}
+
+/// Merges a target's answer into the record.
+pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, heard: Heard) -> Answered {
     for course in &mut record.courses {
         let mut commands = course.sent.iter_mut();
         if let Some(sent) = commands.find(|sent| sent.id == ack.command && sent.target == ack.target) {
-            sent.reply = merge(sent, ack, append_time);
+            sent.reply = merge(sent, ack, heard);
             let reply = sent.reply;
-            retain(course, ack, reply, append_time);
+            retain(course, ack, reply, heard.at);
             return Answered::Command;
         }
     }
@@ -36,10 +53,10 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
             _ => continue,
         };
         if answered == Answered::Command && done {
-            let reply = merge(&recalled.command, ack, append_time);
+            let reply = merge(&recalled.command, ack, heard);
             let policy = recalled.policy.clone();
             let course = record.courses.iter_mut().find(|course| course.policy == policy);
-            course.into_iter().for_each(|course| retain(course, ack, reply, append_time));
+            course.into_iter().for_each(|course| retain(course, ack, reply, heard.at));
         }
         // An answered recall is not repeated, whatever the answer; nor one of what was done all the same.
         if done || answered == Answered::Recall {
@@ -53,7 +70,7 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, append_time: Time
     };
     match record.courses.iter_mut().find(retains) {
         Some(course) if done => {
-            retain(course, ack, Reply::Done { at: append_time, heard: append_time }, append_time);
+            retain(course, ack, Reply::Done { at: heard.at, heard: heard.at }, heard.at);
             Answered::Command
         }
         _ => Answered::Nothing,
@@ -85,9 +102,9 @@ fn lift(course: &mut Course, target: &str, now: Timestamp) {
 }
 
 /// `done` absorbs; else the higher attempt; on a tie retained over failed, and the longer stay.
-fn merge(sent: &Sent, ack: &Acknowledgement, append_time: Timestamp) -> Reply {
+fn merge(sent: &Sent, ack: &Acknowledgement, heard: Heard) -> Reply {
     let answer = match ack.result {
-        AckResult::Done => Reply::Done { at: ack.time.max(sent.first_sent_at).min(append_time), heard: append_time },
+        AckResult::Done => Reply::Done { at: ack.time.min(heard.latest).max(sent.first_sent_at), heard: heard.at },
         AckResult::Retained { until } => Reply::Retained { attempt: ack.attempt, until },
         AckResult::Failed => Reply::Failed { attempt: ack.attempt },
     };

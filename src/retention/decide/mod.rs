@@ -27,7 +27,7 @@ mod send;
 mod standing;
 mod withdraw;
 
-pub use acknowledge::{Answered, acknowledge};
+pub use acknowledge::{Answered, Heard, acknowledge};
 pub use explain::{Expected, Outlook, Standing, Wait, explain, standing_at};
 pub use farewell::{Farewell, is_from_before};
 pub use forecast::{Coming, coming, coming_from};

@@ -277,7 +277,20 @@ impl Oracle {
         let known = || {
             of_customer().filter(|happened| happened.appended_ms < known_ms && must_be_read(world, happened, seen.time))
         };
-        if let Some(later) = known().find(|happened| starts(&happened.what, rules) && happened.at > seen.since) {
+        // Who has withdrawn their consent is no longer kept by what they do, until they give it again.
+        let is_refused = |at: i64| {
+            let words =
+                of_customer().filter(|happened| is_readable(happened) && happened.appended_ms <= seen.visible_ms);
+            let words = words.filter_map(|happened| match happened.what {
+                What::Consent(given) => Some((happened.at, !given)),
+                _ => None,
+            });
+            rules.has_consent && words.max().is_some_and(|(withdrawn, is_withdrawn)| is_withdrawn && withdrawn <= at)
+        };
+        let later = |happened: &&Happened| {
+            starts(&happened.what, rules) && happened.at > seen.since && !is_refused(happened.at)
+        };
+        if let Some(later) = known().find(later) {
             self.blame(seen, || {
                 let (source, fate) = (later.source, later.fate);
                 let reported = later.appended_ms / 1000;
@@ -411,7 +424,7 @@ impl Oracle {
         // Who withdraws their consent before the erasure has left (a brake may hold it) is removed once, for that.
         let withdrawn_after = |target: &str, asked: i64| {
             let withdrawals = read().filter(|happened| happened.what == What::Consent(false) && happened.at >= asked);
-            withdrawals.into_iter().any(|withdrawal| command(target, "withdrawal", withdrawal.at, false))
+            withdrawals.into_iter().any(|withdrawal| command(target, "withdrawn", withdrawal.at, false))
         };
         let is_told = |target: &str, asked: i64| {
             command(target, "erasure_request", asked, false) || withdrawn_after(target, asked)

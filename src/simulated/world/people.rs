@@ -138,7 +138,8 @@ impl People {
             0..25 => Some(at + world.between(MINUTE, 90 * MINUTE)),
             // Just before or after something falls due.
             25..65 => {
-                let period = [2, 3, 4, 5, 6, 7][world.below(6)] * HOUR;
+                let periods = world.plan.settings[world.wanted.get()].1.periods();
+                let period = periods[world.below(periods.len())];
                 let late = if world.chance(500) { LATENESS } else { 0 };
                 Some(near(world, last + period + late))
             }

@@ -57,7 +57,7 @@ pub struct PolicyRules {
 
 impl Settings {
     /// Seconds until the warning and the removal of `offers`, and the removal of `accounts`.
-    fn periods(&self) -> [i64; 3] {
+    pub fn periods(&self) -> [i64; 3] {
         let more = if self.counts_orders { WITH_ORDERS } else { 0 };
         [self.offers.0 + more, self.offers.1 + more, ACCOUNT + more]
     }
@@ -237,6 +237,10 @@ pub struct Plan {
     pub stopped: Window,
     /// Two lives of one pod at a time.
     pub twins: bool,
+    /// A process takes over a new configuration, in a thousandth of its turns.
+    pub takes_over: u32,
+    /// What brokers have of a source's partition was not fetched yet, in a thousandth of the looks at it.
+    pub unfetched: u32,
 }
 
 impl Plan {
@@ -307,7 +311,7 @@ impl Plan {
             seed,
             processes: random.usize(1..4),
             customers: random.usize(8..36),
-            answer_ms: if random.bool() { 120_000 } else { 5_000 },
+            answer_ms: if random.u8(0..3) > 0 { 120_000 } else { 5_000 },
             batch_max: if random.bool() { 200 } else { 12 },
             faults,
             settings,
@@ -326,6 +330,8 @@ impl Plan {
             claims,
             stopped,
             twins: random.u8(0..4) == 0,
+            takes_over: if random.u8(0..3) == 0 { 12 } else { 120 },
+            unfetched: if random.u8(0..3) == 0 { 700 } else { 60 },
         }
     }
 }

@@ -66,7 +66,7 @@ impl Process {
     /// One turn of both loops.
     pub fn turn(&mut self, world: &World, pod: &str, clock_ms: i64) -> Result<(), End> {
         let wanted = world.wanted.get();
-        if wanted != self.settings && (world.is_calm() || world.chance(120)) {
+        if wanted != self.settings && (world.is_calm() || world.chance(world.plan.takes_over)) {
             world.trace(|| format!("{pod}: takes over configuration {wanted}"));
             self.settings = wanted;
             let config = world.plan.settings[wanted].1.config();

@@ -118,7 +118,10 @@ impl Reader {
         self.look(world, pod, &wall);
         self.take_events(world, pod, &wall);
         world.strike(pod, "read")?;
-        self.read(world, &wall);
+        // What the lookout heard may be told before anything more is fetched.
+        if !world.fails(250) {
+            self.read(world, &wall);
+        }
         self.deliver(world, pod, &wall)?;
         self.instance.turn();
         self.tend(world, pod, &wall)?;
@@ -127,11 +130,22 @@ impl Reader {
         Ok(())
     }
 
-    /// The lookout, asking and being told.
+    /// The lookout, asking and being told; what it asks first is for nobody to rely on.
     fn look(&mut self, world: &World, pod: &str, wall: &impl Fn() -> i64) {
         if world.chance(150) {
             return;
         }
+        let topics_first = world.chance(500);
+        if topics_first {
+            self.look_for_topics(world, pod, wall);
+        }
+        self.look_for_ends(world, pod, wall);
+        if !topics_first {
+            self.look_for_topics(world, pod, wall);
+        }
+    }
+
+    fn look_for_topics(&mut self, world: &World, pod: &str, wall: &impl Fn() -> i64) {
         let (at, topics) = seen(wall, || {
             world.idle(pod);
             let kafka = world.kafka.borrow();
@@ -148,6 +162,9 @@ impl Reader {
             kafka.ingest.subscribe(pod, &topics);
             self.wanted = wanted;
         }
+    }
+
+    fn look_for_ends(&mut self, world: &World, pod: &str, wall: &impl Fn() -> i64) {
         let watched: Vec<Place> = self.positions.keys().copied().collect();
         let isolation = if is_planted(Plant::EndReadCommitted) { Isolation::Committed } else { Isolation::Uncommitted };
         let (at, ends) = seen(wall, || {
@@ -233,7 +250,7 @@ impl Reader {
         let mut lost = Vec::new();
         for place in places {
             // What a broker has, the client need not have fetched yet.
-            if world.fails(200) {
+            if world.fails(world.plan.unfetched) {
                 continue;
             }
             let Some(position) = self.positions.get_mut(&place) else { continue };

@@ -7,7 +7,9 @@ use crate::retention::brake::{Instruction, Refusal};
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::Claim;
 use crate::retention::customer::{Acknowledgement, Record};
-use crate::retention::decide::{Answered, Circumstances, Sending, Unlimited, acknowledge, hear, is_from_before, see};
+use crate::retention::decide::{
+    Answered, Circumstances, Heard, Sending, Unlimited, acknowledge, hear, is_from_before, see,
+};
 use crate::track::ids::ID_BYTES_MAX;
 use crate::track::table::{Column, FOREIGN_MAX, Mark, Slot};
 use crate::wire::instruction::{self, INSTRUCTION};
@@ -20,7 +22,7 @@ impl Shard {
     pub fn apply(&mut self, input: Input<'_>) -> Applied {
         self.next_offset = Some(input.offset.saturating_add(1));
         let append = Timestamp::from_millis_floor(input.append_ms);
-        self.now = self.now.max(Some(append));
+        self.now = self.now.max(self.kept_now).max(Some(append));
         self.enter(self.now.unwrap_or(append));
         match (input.key, input.value) {
             (Some(customer), Some(value)) => self.apply_signal(customer, value, append),
@@ -209,7 +211,8 @@ impl Shard {
     fn acknowledge(&mut self, customer: &[u8], ack: &Acknowledgement, append: Timestamp) -> Answered {
         let mut answered = Answered::Nothing;
         // A broker's clock may go back: by it the answer would have been heard before the command left.
-        let heard = self.now.unwrap_or(append);
+        let at = self.now.unwrap_or(append);
+        let heard = Heard { at, latest: if append < at { Timestamp::MAX } else { at } };
         if let Some(slot) = self.table.find(customer).filter(|slot| self.table.record(*slot).is_some()) {
             self.change_record(slot, |_, _, record| {
                 answered = acknowledge(record, ack, heard);

@@ -118,6 +118,9 @@ pub struct Shard {
     tags: Vec<KindTag>,
     almanac: Almanac,
     now: Option<Timestamp>,
+    /// How far its clock has come, as the changelog holds it. What it decides next it decides no earlier:
+    /// a broker whose clock goes back must not shorten a notice because the shard was opened anew meanwhile.
+    kept_now: Option<Timestamp>,
     next_offset: Option<i64>,
     table: Table,
     due: Due,
@@ -173,6 +176,7 @@ impl Shard {
             tags: rules.kinds.iter().map(|kind| kind.tag).collect(),
             almanac: Almanac::new(rules.zone),
             now: None,
+            kept_now: None,
             next_offset: None,
             table: Table::new(rules.kinds.len()),
             due: Due::default(),
@@ -205,6 +209,7 @@ impl Shard {
         self.tidy_due();
         let before = Before {
             now: self.now,
+            kept_now: self.kept_now,
             next_offset: self.next_offset,
             gate: self.gate.clone(),
             kept_memory: self.kept_memory.clone(),
@@ -263,7 +268,7 @@ impl Shard {
             }
         }
         let before = undo.before.clone();
-        (self.now, self.next_offset) = (before.now, before.next_offset);
+        (self.now, self.kept_now, self.next_offset) = (before.now, before.kept_now, before.next_offset);
         (self.kept_memory, self.header_is_kept) = (before.kept_memory, before.header_is_kept);
         (self.gate, self.counts) = (before.gate, before.counts);
         (self.brakes, self.kept_brakes) = (before.brakes, before.kept_brakes);

@@ -3,12 +3,13 @@
 use super::apply::is_customer;
 use super::{Home, Shard, decoded};
 use crate::retention::activity::{KindIndex, LastSeen};
+use crate::retention::calendar::Timestamp;
 use crate::retention::gate::Memory;
 use crate::track::outputs::Outputs;
 use crate::track::table::{Column, Foreign, Mark, Slot};
 use crate::wire::bytes::DecodeError;
 use crate::wire::partition::shard_of;
-use crate::wire::state::{self, BRAKES_KEY, CustomerState, GATE_KEY, HEADER_KEY, Header};
+use crate::wire::state::{self, BRAKES_KEY, CLOCK_KEY, CustomerState, GATE_KEY, HEADER_KEY, Header};
 use std::sync::Arc;
 
 /// Why a changelog can't be restored. Never later either: a person must look.
@@ -49,6 +50,10 @@ impl Shard {
             }
             (GATE_KEY, Some(value)) => {
                 self.kept_memory = Some(Arc::new(state::decode_gate(value).map_err(undecodable)?));
+                Ok(())
+            }
+            (CLOCK_KEY, Some(value)) => {
+                self.kept_now = Some(state::decode_clock(value).map_err(undecodable)?);
                 Ok(())
             }
             (BRAKES_KEY, Some(value)) => {
@@ -149,6 +154,20 @@ impl Shard {
         self.reset_gate(memory);
         self.refile_all();
         Ok(())
+    }
+
+    /// Lets the clock begin no later than `wall`, the instance's: a broker whose clock was years ahead, and is
+    /// so no longer, must not stop the shard for years. After [`Shard::finish_restore`].
+    pub fn begin_no_later_than(&mut self, wall: Timestamp) {
+        self.kept_now = self.kept_now.map(|kept| kept.min(wall));
+    }
+
+    /// Writes how far the clock has come, once for each transaction that is committed anyway.
+    pub fn write_clock(&mut self, out: &mut Outputs) {
+        if let Some(now) = self.now.filter(|_| self.now != self.kept_now) {
+            out.add_state(CLOCK_KEY, |value| state::encode_clock(now, value));
+            self.kept_now = self.now;
+        }
     }
 
     /// Writes what the batch changed: one record for each customer and each part of the shard's own.

@@ -33,6 +33,7 @@ pub enum Rare {
 #[derive(Clone, Debug)]
 pub struct Before {
     pub now: Option<Timestamp>,
+    pub kept_now: Option<Timestamp>,
     pub next_offset: Option<i64>,
     pub gate: GateTable,
     pub kept_memory: Option<Arc<Memory>>,
