@@ -5,6 +5,7 @@
 //! `output` is what the block before it prints, `from=NAME` is one line of a file that a command has written.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "a run tells what it runs")]
 
 mod commands;
 mod elsewhere;

@@ -92,12 +92,13 @@ impl Scene {
         format!("{}.{name}", self.name)
     }
 
-    fn produce(&self, topic: &str, at_ms: i64, payloads: &[String]) {
+    /// Records with their timestamps, in one partition: their order counts.
+    fn produce(&self, topic: &str, records: &[(i64, String)]) {
         let producer: ThreadedProducer<_> =
             ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap();
         let topic = self.topic(topic);
-        for payload in payloads {
-            let record = BaseRecord::<(), _>::to(&topic).payload(payload).timestamp(at_ms);
+        for (at_ms, payload) in records {
+            let record = BaseRecord::<(), _>::to(&topic).partition(0).payload(payload).timestamp(*at_ms);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(Duration::from_secs(20)).unwrap();
@@ -112,13 +113,13 @@ impl Scene {
         let now = now_ms();
         let row = json!({"id": 4711, "exported_at": now, "created_at": "2019-05-01", "last_order_at": "2020-02-03",
                          "last_login_at": null});
-        self.produce("shop.customers.baseline", now, &[row.to_string()]);
+        self.produce("shop.customers.baseline", &[(now, row.to_string())]);
         let order = json!({"op": "c", "after": {"customer_id": 4712, "status": "paid", "placed_at": now}});
-        self.produce("shop.public.orders", now, &[order.to_string()]);
-        self.produce("crm.events", now, &[json!({"event": "call", "customer_id": 4712}).to_string()]);
+        self.produce("shop.public.orders", &[(now, order.to_string())]);
+        self.produce("crm.events", &[(now, json!({"event": "call", "customer_id": 4712}).to_string())]);
         let silent_since = now - 3 * DAY_MS;
         let login = json!({"event": "login", "user": "4712", "at": silent_since});
-        self.produce("web.events", silent_since, &[login.to_string()]);
+        self.produce("web.events", &[(silent_since, login.to_string())]);
     }
 
     /// What the page does not say of a configuration, because a reader's machine has room for it.
@@ -183,6 +184,7 @@ impl Scene {
     }
 
     fn perform(&mut self, shown: &Shown) {
+        println!("{shown}");
         self.ran += 1;
         if shown.is("run") {
             return self.start(shown);
@@ -244,7 +246,7 @@ impl Scene {
                 if let Some(last) = self.last_produced {
                     std::thread::sleep((MINUTE + Duration::from_secs(2)).saturating_sub(last.elapsed()));
                 }
-                self.produce(values(words, "-t")[0], now_ms(), std::slice::from_ref(said));
+                self.produce(values(words, "-t")[0], &[(now_ms(), said.clone())]);
                 self.last_produced = Some(Instant::now());
             }
             "kcat" if parts[0][0] == "kcat" && is_written_by_us(values(&parts[0], "-t")[0]) => {
@@ -265,15 +267,18 @@ impl Scene {
         self.ran += 1;
     }
 
-    /// The topic has what the page's reader took from it, and somebody who is still there.
+    /// The topic has what the page's reader took from it, and somebody who came every day since: a feed with holes
+    /// proves nothing.
     fn bring_events(&self) {
         let records = std::fs::read_to_string(self.place.path("events.ndjson")).unwrap();
-        for record in records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-            self.produce("web.events", record["ts"].as_i64().unwrap(), &[record["payload"].to_string()]);
-        }
-        let now = now_ms();
-        let login = json!({"event": "login", "user": "4712", "at": now}).to_string();
-        self.produce("web.events", now, &[login.clone(), login.clone(), login]);
+        let taken: Vec<Value> = records.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (first, now) = (taken[0]["ts"].as_i64().unwrap(), now_ms());
+        let days = (first..now).step_by(usize::try_from(DAY_MS).unwrap()).chain([now]);
+        let daily = days.map(|at| (at, json!({"event": "login", "user": "4712", "at": at}).to_string()));
+        let taken = taken.iter().map(|record| (record["ts"].as_i64().unwrap(), record["payload"].to_string()));
+        let mut all: Vec<(i64, String)> = taken.chain(daily).collect();
+        all.sort();
+        self.produce("web.events", &all);
     }
 
     fn play(&mut self, page: &Page) {
