@@ -12,9 +12,16 @@ YAML. `-c` repeats and takes directories (`*.yaml`, `*.yml`): maps merge, a key 
 own one file and the privacy officer another. An unknown key is an error, with line and column.
 
 `${NAME}` is a variable of the environment, `file:/path` what a file holds; what they hold is never read as YAML and never
-logged. `lapsed check` tells all that is wrong at once, `lapsed schema config` prints the JSON Schema from which this page is
-made: name it in your editor, and it completes keys and shows what is said here. Commented examples are
-[config/lapsed.yaml](../config/lapsed.yaml), for a shop, and [config/quick.yaml](../config/quick.yaml), with periods of minutes.
+logged. Commented examples are [config/lapsed.yaml](../config/lapsed.yaml), for a shop, and
+[config/quick.yaml](../config/quick.yaml), with periods of minutes.
+
+`check` tells all that is wrong at once, and what is unwise. `schema` prints the JSON Schema from which this page is made; with
+`# yaml-language-server: $schema=lapsed.schema.json` as first line of the file an editor completes keys, and shows what is said here:
+
+```sh
+lapsed check -c lapsed.yaml --no-environment
+lapsed schema config > lapsed.schema.json
+```
 
 A running instance takes over a changed file within ten seconds. `application`, `kafka`, `topics` and `http.listen` need a restart.
 ";

@@ -147,7 +147,7 @@ fn every_command_is_known_and_well_formed() {
 fn every_block_says_what_it_is() {
     for page in pages() {
         for block in &page.blocks {
-            let known = ["sh", "yaml", "json", "text", "python", "sql"];
+            let known = ["sh", "yaml", "json", "text", "python"];
             assert!(known.contains(&block.language.as_str()), "{}:{}: {:?}", page.path, block.line, block.language);
         }
     }

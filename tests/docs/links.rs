@@ -71,3 +71,23 @@ fn every_page_is_reached_from_the_contents() {
         assert!(is_listed || path == Path::new("README.md") || path == Path::new("docs/README.md"), "{}", page.path);
     }
 }
+
+/// Metrics and alerts that pages name exist: docs/metrics.md has all metrics, and a test of its own.
+#[test]
+fn metrics_and_alerts_that_are_named_are_there() {
+    let (metrics, alerts) = (file("docs/metrics.md"), file("deploy/prometheus/lapsed.rules.yaml"));
+    let mut tried = 0;
+    for page in pages() {
+        for (line, code) in &page.spans {
+            let name: String = code.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let is_there = match () {
+                () if name.starts_with("lapsed_") => metrics.contains(&format!("`{name}`")),
+                () if name.starts_with("Lapsed") => alerts.contains(&format!("alert: {name}\n")),
+                () => continue,
+            };
+            assert!(is_there, "{}:{line}: {code}", page.path);
+            tried += 1;
+        }
+    }
+    assert!(tried > 50, "{tried} names");
+}
