@@ -179,20 +179,42 @@ fn rendered(shown: &Shown, words: &[String]) -> Vec<Value> {
     assert_eq!(words[3], "deploy/helm/lapsed", "{shown}");
     let namespace = values(words, "--namespace")[0];
     let mut chart_values = json!({});
-    for set in values(words, "--set") {
-        let (path, value) = set.split_once('=').unwrap();
-        put(&mut chart_values, path, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+    if words.iter().any(|word| word == "--reset-then-reuse-values") {
+        set(shown, &INSTALLED.map(str::to_owned), &mut chart_values);
     }
-    for set in values(words, "--set-file") {
-        let (path, name) = set.split_once('=').unwrap();
-        assert_eq!(Path::new(name).extension().unwrap(), "yaml", "{shown}");
-        put(&mut chart_values, path, json!(file("config/lapsed.yaml")));
-    }
+    set(shown, words, &mut chart_values);
     let text = run_chart("render", &[&words[2], namespace], &chart_values);
     let text = text.unwrap_or_else(|error| panic!("{shown}\n{error}"));
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
+
+/// What the words set.
+fn set(shown: &Shown, words: &[String], chart_values: &mut Value) {
+    for set in values(words, "--set") {
+        let (path, value) = set.split_once('=').unwrap();
+        put(chart_values, path, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+    }
+    for set in values(words, "--set-file") {
+        let (path, name) = set.split_once('=').unwrap();
+        assert_eq!(Path::new(name).extension().unwrap(), "yaml", "{shown}");
+        put(chart_values, path, json!(file("config/lapsed.yaml")));
+    }
+}
+
+/// As docs/operating.md installs it.
+const INSTALLED: [&str; 10] = [
+    "helm",
+    "install",
+    "lapsed",
+    "deploy/helm/lapsed",
+    "--namespace",
+    "privacy",
+    "--set",
+    "secrets[0].name=lapsed",
+    "--set-file",
+    "config.files.lapsed\\.yaml=lapsed.yaml",
+];
 
 /// As helm reads `a.b\.c[0].d`.
 fn put(values: &mut Value, path: &str, value: Value) {
@@ -221,10 +243,7 @@ fn put(values: &mut Value, path: &str, value: Value) {
 
 /// What it names as `KIND/NAME` is there when the chart is installed as the docs install it.
 fn kubectl(shown: &Shown, words: &[String]) {
-    let install = "helm install lapsed deploy/helm/lapsed --namespace privacy --set secrets[0].name=lapsed \
-                   --set-file config.files.lapsed\\.yaml=lapsed.yaml";
-    let install: Vec<String> = install.split_whitespace().map(str::to_owned).collect();
-    let there = rendered(shown, &install);
+    let there = rendered(shown, &INSTALLED.map(str::to_owned));
     let named: Vec<(&str, &str)> = words.iter().filter_map(|word| word.split_once('/')).collect();
     for (kind, name) in
         named.into_iter().filter(|(kind, _)| ["statefulset", "pod", "service", "configmap"].contains(kind))

@@ -2,7 +2,8 @@
 //! why it can't be; links lead somewhere; examples are good.
 //!
 //! A fenced block may say more behind its language: `file=NAME` is a file that the page has its reader write,
-//! `output` is what the block before it prints, `from=NAME` is one line of a file that a command has written.
+//! `output` is what the block before it prints, `like` the same but for numbers, dates and ids (of the last command,
+//! among other lines), `from=NAME` one line of a file that a command has written.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a run tells what it runs")]

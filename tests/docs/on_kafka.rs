@@ -183,7 +183,8 @@ impl Scene {
         address
     }
 
-    fn perform(&mut self, shown: &Shown) {
+    /// `like` is what its output looks like.
+    fn perform(&mut self, shown: &Shown, like: &str) {
         println!("{shown}");
         self.ran += 1;
         if shown.is("run") {
@@ -202,9 +203,9 @@ impl Scene {
         let patience = if shown.needs() == Needs::Kafka { PATIENCE } else { Duration::ZERO };
         until(patience, || {
             let output = self.place.run(&command);
-            let fine = output.status.success();
-            fine.then_some(())
-                .ok_or_else(|| format!("{shown}\n{}{}{}", text(&output.stdout), text(&output.stderr), self.log()))
+            let printed = text(&output.stdout) + &text(&output.stderr);
+            let fine = output.status.success() && looks_like(&printed, like);
+            fine.then_some(()).ok_or_else(|| format!("{shown}\n{printed}{}", self.log()))
         });
         if shown.is("release") {
             self.await_evidence(&configs[0]);
@@ -282,19 +283,41 @@ impl Scene {
     }
 
     fn play(&mut self, page: &Page) {
-        for block in &page.blocks {
+        for (place, block) in page.blocks.iter().enumerate() {
             self.place.write_block(block);
             self.place.begin_block();
-            for command in of_block(page, block) {
+            let commands = of_block(page, block);
+            let shown = page.blocks.get(place + 1).filter(|next| next.is("like")).map_or("", |next| &next.text);
+            for (number, command) in commands.iter().enumerate() {
+                let like = if number + 1 == commands.len() { shown } else { "" };
                 match command.needs() {
-                    Needs::More => self.perform_elsewhere(&command),
+                    Needs::More => self.perform_elsewhere(command),
                     // A town in time-lapse and what is printed are looked at elsewhere.
                     Needs::Nothing if command.is("demo") => {}
-                    Needs::Nothing | Needs::Kafka => self.perform(&command),
+                    Needs::Nothing | Needs::Kafka => self.perform(command, like),
                 }
             }
         }
     }
+}
+
+/// Whether each line of `like` is there: numbers, dates and ids may be others.
+fn looks_like(printed: &str, like: &str) -> bool {
+    let shape = |line: &str| -> Vec<String> {
+        let words = line.split_whitespace();
+        words
+            .map(|word| if word.contains(|c: char| c.is_ascii_digit()) { "#".to_owned() } else { word.to_owned() })
+            .collect()
+    };
+    let there: Vec<Vec<String>> = printed.lines().map(shape).collect();
+    like.lines().all(|line| there.contains(&shape(line)))
+}
+
+#[test]
+fn what_looks_different_is_seen() {
+    let printed = "4711  2025-01-30  waits for release\nnone due\n";
+    assert!(looks_like(printed, "4712 2024-02-29 waits for release\n") && looks_like(printed, ""));
+    assert!(!looks_like(printed, "4711 2025-01-30 waits for mode\n"));
 }
 
 const FIRST: &str = "docs/getting-started.md";
