@@ -347,7 +347,7 @@ impl Show {
             self.check.early,
             self.check.twice()
         )?;
-        writeln!(out, "Next: README.md, a first configuration of your own.")?;
+        writeln!(out, "Next: docs/getting-started.md, a first configuration of your own.")?;
         Ok(())
     }
 }
