@@ -107,6 +107,14 @@ fn write(out: &mut impl Write, told: &Value) -> std::io::Result<()> {
     list(told, "policies").iter().try_for_each(|policy| write_policy(out, policy))?;
     section(
         out,
+        "removals to be sent once more",
+        list(told, "resends").iter().map(|resend| {
+            let (target, ordered, order) = (text(&resend["target"]), text(&resend["ordered"]), text(&resend["order"]));
+            format!("{target}  {}, ordered at {ordered} ({order})", text(&resend["state"]))
+        }),
+    )?;
+    section(
+        out,
         "closed gates",
         list(told, "closed_gates").iter().map(|gate| {
             let doubts: Vec<String> = list(gate, "doubts").iter().map(|doubt| text(&doubt["says"])).collect();

@@ -2,7 +2,7 @@
 //! sending.
 
 use super::standing::{Candidate, Ground};
-use super::{Circumstances, Judgement, Obstacle, Prospect, View, with_judgement};
+use super::{Circumstances, Judgement, Obstacle, Prospect, View, as_judged};
 use crate::retention::activity::LastSeen;
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Kept, Since};
@@ -65,9 +65,7 @@ pub enum Wait {
 
 /// Where every policy stands for a customer. Sends nothing and changes nothing.
 pub fn explain(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &Record) -> Vec<Outlook> {
-    let mut record = record.clone();
-    with_judgement(circumstances, seen, &mut record, |judgement| {
-        judgement.withdraw();
+    as_judged(circumstances, seen, record, |judgement| {
         judgement.policy_indices().map(|policy| judgement.outlook(policy)).collect()
     })
 }
@@ -90,11 +88,7 @@ pub fn standing_at(
     seen: &[LastSeen],
     record: &Record,
 ) -> Standing {
-    let mut record = record.clone();
-    with_judgement(circumstances, seen, &mut record, |judgement| {
-        judgement.withdraw();
-        judgement.standing_at(target)
-    })
+    as_judged(circumstances, seen, record, |judgement| judgement.standing_at(target))
 }
 
 impl Judgement<'_> {
@@ -199,13 +193,18 @@ impl Judgement<'_> {
 
     fn standing_at(&self, target: TargetIndex) -> Standing {
         let key = &self.rules().target(target).key;
+        let mut resends = self.record.resends.iter().filter(|resend| resend.target == *key);
+        if resends.any(|resend| resend.waits() || resend.is_unanswered()) {
+            return Standing::Due;
+        }
         let speaks = |policy: &PolicyIndex| {
             let stages = &self.policy(*policy).stages;
             stages.iter().any(|stage| stage.action.removes() && stage.targets.contains(&target))
         };
         let removals = self.record.courses.iter().flat_map(|course| &course.sent);
         let removals = removals.filter(|sent| sent.stage.action.removes() && sent.target == *key);
-        let mut removed = false;
+        // Of whom nothing else is known, everything had been removed.
+        let mut removed = !self.record.resends.is_empty();
         for sent in removals {
             match sent.reply {
                 Reply::Done { .. } => removed = true,
