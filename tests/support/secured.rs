@@ -16,6 +16,15 @@ pub struct SecuredBroker {
 impl SecuredBroker {
     /// With these users and their passwords; they may do nothing yet.
     pub fn start(users: &[(&str, &str)]) -> SecuredBroker {
+        SecuredBroker::start_with(users, &[])
+    }
+
+    /// The same, where everybody who gets in may do what nobody was granted.
+    pub fn start_open(users: &[(&str, &str)]) -> SecuredBroker {
+        SecuredBroker::start_with(users, &["allow.everyone.if.no.acl.found=true"])
+    }
+
+    fn start_with(users: &[(&str, &str)], more: &[&str]) -> SecuredBroker {
         let (jars, data, ports) = (jars(), tempfile::tempdir().unwrap(), [Ports::free()]);
         let store = make_certificate(data.path());
         let Ports { plain, behind_proxy: secured, .. } = ports[0];
@@ -34,6 +43,7 @@ impl SecuredBroker {
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
             "super.users=User:ANONYMOUS".to_owned(),
         ]);
+        settings.extend(more.iter().map(|setting| (*setting).to_owned()));
         let scram = |(user, password): &(&str, &str)| {
             ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={user},password={password}]")]
         };
