@@ -172,6 +172,14 @@ fn write_policy(out: &mut impl Write, policy: &Value) -> std::io::Result<()> {
     if policy["awaits_answer"] == true {
         writeln!(out, "    the warning has no answer yet; it holds what comes next")?;
     }
+    for left in list(policy, "left") {
+        let kept: Vec<String> = list(left, "kept")
+            .iter()
+            .map(|kept| format!("{} for {}", text(&kept["category"]), text(&kept["by"])))
+            .collect();
+        let until = left["earliest"].as_str().map_or_else(String::new, |at| format!(", until {at} at the earliest"));
+        writeln!(out, "    left at {}: {}{until}", text(&left["target"]), kept.join(", "))?;
+    }
     list(policy, "next").iter().try_for_each(|next| write_next(out, next))
 }
 

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::retention::brake::PolicyBrake;
 use crate::retention::calendar::{Timestamp, local_date};
 use crate::retention::customer::{Record, Reply, Resend, Sent};
-use crate::retention::decide::{Expected, Outlook, Wait};
+use crate::retention::decide::{Expected, LeftBehind, Outlook, Wait};
 use crate::retention::forecast::PolicyForecast;
 use crate::retention::gate::Doubt;
 use crate::retention::policy::{Mode, PolicyIndex};
@@ -589,6 +589,16 @@ fn policy_told(outlook: &Outlook, record: &Record, config: &Config) -> Value {
         "sent": sent,
         "retained": retained.map(|kept| json!({"target": kept.target, "until": local(kept.until)})).collect::<Vec<_>>(),
         "next": outlook.next.iter().map(|next| next_told(next, config)).collect::<Vec<_>>(),
+        "left": outlook.left.iter().map(|left| left_told(left, config)).collect::<Vec<_>>(),
+    })
+}
+
+/// What is kept at a target although a removal was sent there.
+fn left_told(left: &LeftBehind, config: &Config) -> Value {
+    let kept = left.kept.iter().map(|kept| json!({"category": kept.category, "by": kept.by}));
+    json!({
+        "target": config.rules.target(left.target).key, "kept": kept.collect::<Vec<_>>(),
+        "earliest": left.earliest.map(|at| at.to_local_string(config.zone)),
     })
 }
 

@@ -24,6 +24,19 @@ impl SecuredBroker {
         SecuredBroker::start_with(users, &["allow.everyone.if.no.acl.found=true"])
     }
 
+    /// One that lets in whoever shows a token that nobody has signed, by OAUTHBEARER.
+    pub fn start_with_tokens() -> SecuredBroker {
+        SecuredBroker::start_with(
+            &[],
+            &[
+                "sasl.enabled.mechanisms=OAUTHBEARER",
+                "listener.name.proxied.oauthbearer.sasl.jaas.config=\
+                 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+                 unsecuredLoginStringClaim_sub=\"broker\" unsecuredValidatorAllowableClockSkewMs=\"3000\";",
+            ],
+        )
+    }
+
     fn start_with(users: &[(&str, &str)], more: &[&str]) -> SecuredBroker {
         let (jars, data, ports) = (jars(), tempfile::tempdir().unwrap(), [Ports::free()]);
         let store = make_certificate(data.path());

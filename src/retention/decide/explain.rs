@@ -6,7 +6,7 @@ use super::{Circumstances, Judgement, Obstacle, Prospect, View, as_judged};
 use crate::retention::activity::LastSeen;
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Kept, Since};
-use crate::retention::customer::{Record, Reply};
+use crate::retention::customer::{Left, Record, Reply};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 /// One policy for one customer, as things stand.
@@ -27,6 +27,18 @@ pub struct Outlook {
     pub awaits_answer: bool,
     /// By period, and on requests.
     pub next: Vec<Expected>,
+    /// What commands have left at targets because something keeps it there, and nobody has seen to since.
+    pub left: Vec<LeftBehind>,
+}
+
+/// What a removal has left at a target, as things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    pub target: TargetIndex,
+    /// What still stays, and for whom.
+    pub kept: Vec<Kept>,
+    /// When any of it may leave at the earliest; `None`: that is not for time alone to say.
+    pub earliest: Option<Timestamp>,
 }
 
 /// What a policy would send next, and for what that waits.
@@ -113,7 +125,25 @@ impl Judgement<'_> {
             removed: self.is_removed(policy),
             awaits_answer: stages.clone().any(is_warned_unanswered),
             next: self.candidates(policy).iter().map(|candidate| self.expected(candidate)).collect(),
+            left: self.course(policy).map_or_else(Vec::new, |course| {
+                course.left.iter().filter_map(|left| self.left_behind(policy, left)).collect()
+            }),
         }
+    }
+
+    /// `None`: nothing more comes of it, or nothing keeps it any more, and it comes next.
+    fn left_behind(&self, policy: PolicyIndex, left: &Left) -> Option<LeftBehind> {
+        let target = self.rules().target_by_key(&left.target)?;
+        if self.is_left_over(policy, left) || (left.request.is_none() && self.course_start(policy).is_none()) {
+            return None;
+        }
+        let view = if left.request.is_some() { View::on_request() } else { View::by_period() };
+        let parted = self.part(policy, target, view, |name| left.categories.contains(name));
+        if parted.kept.is_empty() || !parted.named.is_empty() {
+            return None;
+        }
+        let ends = parted.kept.iter().filter_map(|kept| self.free_from(policy, &kept.category, target, view));
+        Some(LeftBehind { target, earliest: ends.min(), kept: parted.kept })
     }
 
     fn expected(&self, candidate: &Candidate) -> Expected {

@@ -29,7 +29,7 @@ mod standing;
 mod withdraw;
 
 pub use acknowledge::{Answered, acknowledge};
-pub use explain::{Expected, Outlook, Standing, Wait, explain, standing_at};
+pub use explain::{Expected, LeftBehind, Outlook, Standing, Wait, explain, standing_at};
 pub use farewell::{Farewell, is_from_before};
 pub use forecast::{Coming, coming, coming_from};
 pub use hear::{hear, see};
