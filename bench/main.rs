@@ -41,6 +41,8 @@ enum Part {
     Firing,
     /// Every customer judged under a new version of a policy.
     Reload,
+    /// What falls due per day for a year ahead.
+    Forecast,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -65,6 +67,7 @@ fn main() -> anyhow::Result<()> {
             Part::Restore => shard::restore(arguments.customers),
             Part::Firing => shard::firing(arguments.customers),
             Part::Reload => shard::reload(arguments.customers),
+            Part::Forecast => shard::forecast(arguments.customers),
         }
     }
     if let Some(bootstrap) = &arguments.kafka {

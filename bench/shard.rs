@@ -7,7 +7,8 @@ use lapsed::config::{Config, Environment, load};
 use lapsed::retention::activity::KindTag;
 use lapsed::retention::calendar::Timestamp;
 use lapsed::track::outputs::Outputs;
-use lapsed::track::shard::{Home, Input, More, Shard};
+use lapsed::track::questions::{Answered, Question, Reply, queue};
+use lapsed::track::shard::{Foretelling, Home, Input, More, Shard};
 use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress, RuleFacts, TopicPartitions};
 use lapsed::wire::signal::encode_activity;
 use std::process::Command;
@@ -375,4 +376,65 @@ pub fn reload(customers: usize) {
         assert_eq!(sent, 0, "nobody is due");
         (customers, time)
     });
+}
+
+/// A year ahead for all customers of a shard: alone, and while it keeps taking in signals, in the turns in which the
+/// service answers questions.
+pub fn forecast(customers: usize) {
+    const PER_TURN: usize = 20_000;
+    let config = config();
+    let (mut shard, mut out) = (empty_shard(&config), Outputs::default());
+    for kind in 1..KINDS.len() {
+        for begin in (0..customers).step_by(BATCH) {
+            let batch: Vec<usize> = (begin..customers.min(begin + BATCH)).collect();
+            run(&mut shard, &signals(Ids::Uuid, &batch, kind, BEGIN), BEGIN, &mut out);
+        }
+    }
+    settle(&mut shard, BEGIN, &mut out);
+    let what = format!("forecast of {customers} customers");
+    let alone = runs().map(|_| {
+        let mut foretelling = Foretelling::new(&shard, Timestamp(BEGIN), None);
+        let mut steps = usize::MAX;
+        let (foretold, time) = timed(|| foretelling.step(&shard, &mut steps));
+        assert_eq!(foretold.map(|foretold| foretold.policies[1].covered), Some(customers as u64));
+        time.as_secs_f64()
+    });
+    row(&format!("{what}, alone"), "s", alone.collect());
+    let order = shuffled(customers);
+    let (mut times, mut rates) = (Vec::new(), Vec::new());
+    for _ in runs() {
+        let (asker, mut questions) = queue();
+        let (sender, told) = std::sync::mpsc::channel();
+        let batches = order.chunks(PER_TURN).map(|batch| signals(Ids::Uuid, batch, 2, BEGIN + DAY));
+        let mut prepared: Vec<Records> = batches.take(200).collect();
+        asker.ask(0, Timestamp(BEGIN), Question::Forecast { other: None }, Box::new(Told(sender)));
+        let mut merged = 0;
+        let ((), time) = timed(|| {
+            while told.try_recv().is_err() {
+                if let Some(batch) = prepared.pop() {
+                    merged += batch.len();
+                    run(&mut shard, &batch, BEGIN, &mut out);
+                }
+                questions.turn(|_| Some(&shard));
+            }
+        });
+        times.push(time.as_secs_f64());
+        rates.push(merged as f64 / time.as_secs_f64());
+    }
+    row(&format!("{what}, while signals are taken in"), "s", times);
+    row("signals taken in meanwhile", "signals/s", rates);
+}
+
+/// Whoever waits for an answer.
+struct Told(std::sync::mpsc::Sender<bool>);
+
+impl Reply for Told {
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
+    fn give(self: Box<Self>, answer: Answered) {
+        // Nobody stops waiting.
+        let _ = self.0.send(answer.is_ok());
+    }
 }

@@ -9,8 +9,8 @@ use lapsed::retention::customer::AckResult;
 use lapsed::retention::decide::Answered;
 use lapsed::retention::policy::{Action, Mode};
 use lapsed::wire::audit::{
-    Acknowledged, AuditError, Brake, Entry, Floor, Forgotten, Instruction, Kept, LookUp, Next, Order, Ordered,
-    OrderedKind, Policy, Question, SCHEMA, Sent, Since, Stage, decode, encode,
+    Acknowledged, AuditError, Brake, Entry, Floor, Forgotten, Instruction, Kept, LookUp, Next, NotResent, Order,
+    Ordered, OrderedKind, Policy, Question, SCHEMA, Sent, Since, Stage, decode, encode,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -199,13 +199,19 @@ fn look_ups() -> impl Strategy<Value = LookUp> {
 }
 
 fn ordered() -> impl Strategy<Value = Ordered> {
-    let orders = prop_oneof![Just(OrderedKind::Hold), Just(OrderedKind::Unhold), Just(OrderedKind::Erase)];
-    (orders, text(), text(), prop::option::of(text())).prop_map(|(order, by, reason, hold)| Ordered {
-        order,
-        by,
-        reason,
-        hold,
-    })
+    let orders = prop_oneof![
+        Just(OrderedKind::Hold),
+        Just(OrderedKind::Unhold),
+        Just(OrderedKind::Erase),
+        Just(OrderedKind::Resend)
+    ];
+    let of_resend = (prop::option::of(text()), prop::option::of(uuids()));
+    (orders, text(), text(), prop::option::of(text()), of_resend)
+        .prop_map(|(order, by, reason, hold, (target, id))| Ordered { order, by, reason, hold, target, id })
+}
+
+fn not_resent() -> impl Strategy<Value = NotResent> {
+    (uuids(), text(), text()).prop_map(|(order, target, why)| NotResent { order, target, why })
 }
 
 fn entries() -> impl Strategy<Value = Entry> {
@@ -218,6 +224,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         brakes().prop_map(Entry::Brake),
         look_ups().prop_map(Entry::LookUp),
         ordered().prop_map(Entry::Ordered),
+        not_resent().prop_map(Entry::NotResent),
     ]
 }
 

@@ -29,13 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Rig {
     broker: SecuredBroker,
     port: u16,
+    /// The properties with which it says who it is.
+    sasl: String,
 }
 
 impl Rig {
     fn new() -> Rig {
         let broker = SecuredBroker::start(&[(USER, PASSWORD), (NEXT_USER, NEXT_PASSWORD)]);
+        let file = |name: &str| broker.data.path().join(name).display().to_string();
+        let (user, password) = (file("user"), file("password"));
+        let sasl = format!(
+            "sasl.mechanism: SCRAM-SHA-512
+  sasl.username: file:{user}
+  sasl.password: file:{password}"
+        );
+        Rig::of(broker, sasl)
+    }
+
+    fn of(broker: SecuredBroker, sasl: String) -> Rig {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let rig = Rig { broker, port };
+        let rig = Rig { broker, port, sasl };
         rig.write("user", USER);
         rig.write("password", PASSWORD);
         rig.write("lapsed.yaml", &rig.yaml());
@@ -57,20 +70,16 @@ impl Rig {
     }
 
     fn kafka(&self) -> String {
-        let file = |name: &str| self.broker.data.path().join(name).display().to_string();
         format!(
             "kafka:
   bootstrap.servers: '{}'
   security.protocol: SASL_SSL
-  sasl.mechanism: SCRAM-SHA-512
-  sasl.username: file:{}
-  sasl.password: file:{}
+  {}
   ssl.ca.location: {}
   session.timeout.ms: 6000
   heartbeat.interval.ms: 1000",
             self.broker.address,
-            file("user"),
-            file("password"),
+            self.sasl,
             self.broker.authority().display(),
         )
     }
@@ -293,4 +302,45 @@ fn a_wrong_password_and_an_unknown_authority_are_named() {
     running.ends_with(1);
     assert!(running.log().contains("certificate verify failed"), "{}", running.log());
     assert!(running.log().contains("check kafka: ssl.ca.location"), "{}", running.log());
+}
+
+/// OAUTHBEARER with tokens that nobody has signed. OIDC is not in this build, and `check` says so.
+///
+///     cargo test --test kafka_access -- --ignored a_token_lets_in
+#[test]
+#[ignore = "only whoever tries things out gets in so; half a minute"]
+fn a_token_lets_in_with_the_rights_of_its_principal() {
+    let sasl = format!(
+        "sasl.mechanism: OAUTHBEARER
+  enable.sasl.oauthbearer.unsecure.jwt: true
+  sasl.oauthbearer.config: principal={USER}"
+    );
+    let rig = Rig::of(SecuredBroker::start_with_tokens(), sasl);
+    let acls = rig.acls();
+    grant(&rig.broker.plain, USER, &acls);
+    let running = rig.start("lapsed.yaml");
+    somebody_is_forgotten(&rig, &running, "first");
+    assert!(!running.log().contains("SASL authentication error"), "{}", running.log());
+    // The token's principal is who has the rights.
+    drop(running);
+    let write = |acl: &&Acl| acl.name == "crm.commands" && acl.operation == "Write";
+    let write = std::slice::from_ref(acls.iter().find(write).unwrap());
+    revoke(&rig.broker.plain, USER, write);
+    let mut running = rig.start("lapsed.yaml");
+    running.until_it_says("grant Write on topic crm.commands");
+    running.ends_with(1);
+
+    for (change, says) in [
+        (
+            "sasl.oauthbearer.method: oidc",
+            "kafka.sasl.oauthbearer.method is not in this build of librdkafka, which has no libcurl",
+        ),
+        ("sasl.oauthbearer.scope: x", "has 'sasl.mechanism: OAUTHBEARER' and nowhere to get a token from"),
+    ] {
+        let file = rig.write("oidc.yaml", &rig.yaml().replace("enable.sasl.oauthbearer.unsecure.jwt: true", change));
+        let output = Command::new(env!("CARGO_BIN_EXE_lapsed")).args(["check", "-c"]).arg(file).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(says), "{told}");
+    }
 }

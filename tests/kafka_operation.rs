@@ -596,3 +596,105 @@ fn check_story(scene: &Scene, customer: &str, story: &Value) {
     }
     assert_eq!(acknowledged.len(), 3, "{story}");
 }
+
+/// A target that still lists whom it has removed is told once more: those who are gone, once for an order, and
+/// nobody who has come back.
+#[test]
+fn a_target_is_told_once_more_about_those_it_still_lists() {
+    const PRIVACY: &str = "the secret of the privacy officer";
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let scene = Scene::new(|name, bootstrap| {
+        let text =
+            yaml(name, bootstrap, &expire_after(5), &expire_after(6)) + "forget: {after: PT3S, suppress_for: P1D}\n";
+        let http = format!("http: {{listen: '{address}', tokens: {{privacy: {{secret: {PRIVACY}, may: operate}}}}}}");
+        text.replace("http: {listen: '127.0.0.1:0'}", &http)
+    });
+    let (gone, back, stays) = (group("gone", 24), group("back", 16), vec!["stays-0".to_owned()]);
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("privacy");
+    std::fs::write(&token, PRIVACY).unwrap();
+    let asks = |arguments: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lapsed"))
+            .args(arguments)
+            .args(["--url", &format!("http://{address}"), "--token-file"])
+            .arg(&token)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let resent = |group: &[String]| {
+        let commands = scene.commands.lock().unwrap();
+        let is_it = |command: &&Value| {
+            command["data"]["since"]["kind"] == "forgotten" && group.iter().any(|id| id == text(command, "customer"))
+        };
+        commands.iter().filter(is_it).cloned().collect::<Vec<Value>>()
+    };
+    scene.play(
+        |_| true,
+        |scene| {
+            let instance = scene.application.start("pod-0");
+            scene.application.await_shards();
+            let everyone = [gone.clone(), back.clone()].concat();
+            scene.see(&everyone, now_ms());
+            let list = [everyone.clone(), stays.clone(), vec!["nobody".to_owned()]].concat().join("\n");
+            // Removed, answered, and our own record gone.
+            until(|| {
+                let stats = asks(&["status", "--json"], "").stdout;
+                let status: Value = serde_json::from_slice(&stats).unwrap_or_default();
+                let all = status["forgotten"] == 40;
+                all.then_some(()).ok_or_else(|| format!("{} are forgotten\n{}", status["forgotten"], instance.tail()))
+            });
+            let told = asks(&["reconcile", "crm"], &list);
+            assert_eq!(told.status.code(), Some(1), "{told:?}");
+            assert!(
+                String::from_utf8_lossy(&told.stderr).contains("1 due, 0 fine, 40 forgotten, 1 unknown")
+                    || String::from_utf8_lossy(&told.stderr).contains("0 due, 1 fine, 40 forgotten, 1 unknown"),
+                "{told:?}"
+            );
+
+            let few = asks(&["reconcile", "crm", "--send", "--reason", "CRM-88", "--at-most", "39"], &list);
+            assert!(String::from_utf8_lossy(&few.stderr).contains("40 are forgotten, more than 39"), "{few:?}");
+            let order = uuid::Uuid::now_v7().to_string();
+            let send = ["reconcile", "crm", "--send", "--reason", "CRM-88", "--order", &order];
+            let sent = asks(&send, &list);
+            assert!(sent.status.success(), "{sent:?}");
+            assert!(String::from_utf8_lossy(&sent.stderr).contains("crm is to be told once more about 40"), "{sent:?}");
+            // Before anything can leave some of them are seen again.
+            scene.see(&back, now_ms());
+            until(|| {
+                let number = resent(&gone).len();
+                (number == gone.len()).then_some(()).ok_or_else(|| format!("{number}\n{}", instance.tail()))
+            });
+            let again = asks(&send, &list);
+            assert!(again.status.success(), "{again:?}");
+            until(|| {
+                let stats = asks(&["status", "--json"], "").stdout;
+                let status: Value = serde_json::from_slice(&stats).unwrap_or_default();
+                (status["forgotten"] == 40).then_some(()).ok_or_else(|| format!("{status}"))
+            });
+            // The word that was repeated, as soon as they are forgotten anew.
+            let again = asks(&send, &list);
+            assert!(again.status.success(), "{again:?}");
+            scene.await_all("letters", &back);
+            std::thread::sleep(Duration::from_secs(5));
+            let sent = resent(&gone);
+            assert_eq!(sent.len(), gone.len(), "once: {sent:?}");
+            let targets: BTreeSet<&str> = sent.iter().map(|command| text(command, "target")).collect();
+            assert_eq!(targets, BTreeSet::from(["crm"]));
+            assert_eq!(resent(&back), Vec::<Value>::new(), "whoever was seen again is left alone");
+            let told = asks(&["evidence", &gone[0]], "");
+            let told = String::from_utf8(told.stdout).unwrap();
+            assert!(told.contains(&format!("privacy ordered that crm be told once more ({order}): CRM-88")), "{told}");
+            let told = String::from_utf8(asks(&["evidence", &back[0]], "").stdout).unwrap();
+            assert!(
+                told.contains(&format!("crm is not told once more ({order}): the customer was seen since")),
+                "{told}"
+            );
+            scene.audit_names_nobody(&everyone);
+        },
+    );
+}

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, May, Secret, Token};
 use crate::http::desk::Desk;
-use crate::http::outside::{EvidenceOf, ForShard, Outside, OutsideError, PeerAnswer};
+use crate::http::outside::{EvidenceOf, ForAudit, ForShard, Outside, OutsideError, PeerAnswer};
 use crate::retention::calendar::Timestamp;
 use crate::telemetry::metrics::Metrics;
 use crate::track::questions::{Questions, queue};
@@ -52,7 +52,7 @@ impl Outside for Town {
         Town::nothing()
     }
 
-    fn audit(&self, _key: &str, _value: &[u8]) -> Result<(), OutsideError> {
+    fn audit(&self, _records: Vec<ForAudit>) -> Result<(), OutsideError> {
         // Nobody in the town is real.
         Ok(())
     }

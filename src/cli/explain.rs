@@ -107,6 +107,14 @@ fn write(out: &mut impl Write, told: &Value) -> std::io::Result<()> {
     list(told, "policies").iter().try_for_each(|policy| write_policy(out, policy))?;
     section(
         out,
+        "removals to be sent once more",
+        list(told, "resends").iter().map(|resend| {
+            let (target, ordered, order) = (text(&resend["target"]), text(&resend["ordered"]), text(&resend["order"]));
+            format!("{target}  {}, ordered at {ordered} ({order})", text(&resend["state"]))
+        }),
+    )?;
+    section(
+        out,
         "closed gates",
         list(told, "closed_gates").iter().map(|gate| {
             let doubts: Vec<String> = list(gate, "doubts").iter().map(|doubt| text(&doubt["says"])).collect();
@@ -163,6 +171,14 @@ fn write_policy(out: &mut impl Write, policy: &Value) -> std::io::Result<()> {
     }
     if policy["awaits_answer"] == true {
         writeln!(out, "    the warning has no answer yet; it holds what comes next")?;
+    }
+    for left in list(policy, "left") {
+        let kept: Vec<String> = list(left, "kept")
+            .iter()
+            .map(|kept| format!("{} for {}", text(&kept["category"]), text(&kept["by"])))
+            .collect();
+        let until = left["earliest"].as_str().map_or_else(String::new, |at| format!(", until {at} at the earliest"));
+        writeln!(out, "    left at {}: {}{until}", text(&left["target"]), kept.join(", "))?;
     }
     list(policy, "next").iter().try_for_each(|next| write_next(out, next))
 }

@@ -86,13 +86,46 @@ pub fn read(at: &At<'_>, environment: Environment) -> Option<BTreeMap<String, St
         match check(kind, text) {
             // Not the value: it may be a secret.
             Err(must) if !left => value.error(format!("must be {must}")),
+            _ if name == "sasl.oauthbearer.method" && text.eq_ignore_ascii_case("oidc") => value.error(NO_OIDC),
             _ => _ = properties.insert(key.name.clone(), text.to_owned()),
         }
     }
     if at.node.member("bootstrap.servers").is_none() && at.node.member("metadata.broker.list").is_none() {
         at.error("needs 'bootstrap.servers': the brokers to begin with, host:port, separated by commas");
     }
+    if let Some(lacks) = way_in_lacks(&properties) {
+        at.error(lacks);
+    }
     Some(properties)
+}
+
+const NO_OIDC: &str =
+    "is not in this build of librdkafka, which has no libcurl: take SCRAM, or TLS with a client's certificate";
+
+/// What keeps librdkafka, as it is built here, from getting in at all: it would say so only when it is started.
+fn way_in_lacks(properties: &BTreeMap<String, String>) -> Option<&'static str> {
+    let value = |names: &[&str]| names.iter().find_map(|name| properties.get(*name)).map(|value| value.to_lowercase());
+    if !value(&["security.protocol"])?.starts_with("sasl_") {
+        return None;
+    }
+    match value(&["sasl.mechanism", "sasl.mechanisms"]).as_deref() {
+        None => Some(
+            "needs 'sasl.mechanism': PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; librdkafka's default, GSSAPI, needs libsasl2, which \
+             is not in this build",
+        ),
+        Some("gssapi") => Some(
+            "has 'sasl.mechanism: GSSAPI', which needs libsasl2 and is not in this build of librdkafka: take SCRAM, or TLS \
+             with a client's certificate",
+        ),
+        Some("oauthbearer") if value(&["enable.sasl.oauthbearer.unsecure.jwt"]).is_none_or(|value| value != "true") => {
+            Some(
+                "has 'sasl.mechanism: OAUTHBEARER' and nowhere to get a token from: OIDC needs libcurl and is not in this \
+                 build of librdkafka; 'enable.sasl.oauthbearer.unsecure.jwt: true' makes tokens that only a broker for \
+                 trying things out accepts",
+            )
+        }
+        Some(_) => None,
+    }
 }
 
 /// Whether librdkafka will take the value; else what it must be.
@@ -160,6 +193,36 @@ mod tests {
                 assert_ne!(librdkafka_takes(name, &bad), Some(true), "{name}: {bad}");
             }
         }
+    }
+
+    /// Held against librdkafka, so that a build with more says that this is out of date.
+    #[test]
+    fn what_this_build_lacks_is_said_before_it_is_started() {
+        use rdkafka::consumer::BaseConsumer;
+        let properties = |more: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let all = [("security.protocol", "SASL_PLAINTEXT"), ("sasl.username", "u"), ("sasl.password", "p")];
+            all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let starts = |properties: &BTreeMap<String, String>| {
+            let mut config = ClientConfig::new();
+            properties.iter().for_each(|(name, value)| _ = config.set(name, value));
+            config.create::<BaseConsumer>().is_ok()
+        };
+        for more in [&[][..], &[("sasl.mechanism", "GSSAPI")]] {
+            let properties = properties(more);
+            assert!(way_in_lacks(&properties).is_some() && !starts(&properties), "{more:?}");
+        }
+        // It starts, and waits for a token for ever.
+        assert!(way_in_lacks(&properties(&[("sasl.mechanisms", "oauthbearer")])).is_some());
+        for more in [
+            &[("sasl.mechanisms", "PLAIN")][..],
+            &[("sasl.mechanism", "SCRAM-SHA-256")],
+            &[("sasl.mechanism", "OAUTHBEARER"), ("enable.sasl.oauthbearer.unsecure.jwt", "true")],
+        ] {
+            let properties = properties(more);
+            assert!(way_in_lacks(&properties).is_none() && starts(&properties), "{more:?}");
+        }
+        assert_eq!(librdkafka_takes("sasl.oauthbearer.method", "oidc"), None, "this build has libcurl: say so");
     }
 
     #[test]

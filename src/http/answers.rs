@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::retention::brake::PolicyBrake;
 use crate::retention::calendar::{Timestamp, local_date};
-use crate::retention::customer::{Record, Reply, Sent};
-use crate::retention::decide::{Expected, Outlook, Wait};
+use crate::retention::customer::{Record, Reply, Resend, Sent};
+use crate::retention::decide::{Expected, LeftBehind, Outlook, Wait};
 use crate::retention::forecast::PolicyForecast;
 use crate::retention::gate::Doubt;
 use crate::retention::policy::{Mode, PolicyIndex};
@@ -512,7 +512,7 @@ pub fn explained(explained: &Explained, shard: u32, config: &Config) -> Value {
         "closed_gates": closed.collect::<Vec<_>>(),
         "forgotten": forgotten,
         "last_seen": [], "consents": [], "holds": [], "attributes": [], "erasure_requested": null,
-        "policies": [], "recalls": [],
+        "policies": [], "recalls": [], "resends": [],
     });
     let Some(known) = &explained.known else { return told };
     let date = |at: &Timestamp| local_date(*at, zone).to_string();
@@ -539,7 +539,23 @@ pub fn explained(explained: &Explained, shard: u32, config: &Config) -> Value {
         })
     });
     told["recalls"] = recalls.collect();
+    told["resends"] = known.record.resends.iter().map(|resend| resend_told(resend, config)).collect();
     told
+}
+
+/// A removal that somebody has ordered to be sent once more.
+fn resend_told(resend: &Resend, config: &Config) -> Value {
+    let state = match resend {
+        _ if resend.waits() => "waits",
+        _ if resend.is_over => "over",
+        _ if resend.is_unanswered() => "sent",
+        _ => "done",
+    };
+    let sent: Vec<Value> = resend.sent.iter().map(|(_, sent)| sent_told(sent, config)).collect();
+    json!({
+        "order": resend.order, "target": resend.target, "ordered": resend.ordered.to_local_string(config.zone),
+        "state": state, "sent": sent,
+    })
 }
 
 fn policy_told(outlook: &Outlook, record: &Record, config: &Config) -> Value {
@@ -573,6 +589,16 @@ fn policy_told(outlook: &Outlook, record: &Record, config: &Config) -> Value {
         "sent": sent,
         "retained": retained.map(|kept| json!({"target": kept.target, "until": local(kept.until)})).collect::<Vec<_>>(),
         "next": outlook.next.iter().map(|next| next_told(next, config)).collect::<Vec<_>>(),
+        "left": outlook.left.iter().map(|left| left_told(left, config)).collect::<Vec<_>>(),
+    })
+}
+
+/// What is kept at a target although a removal was sent there.
+fn left_told(left: &LeftBehind, config: &Config) -> Value {
+    let kept = left.kept.iter().map(|kept| json!({"category": kept.category, "by": kept.by}));
+    json!({
+        "target": config.rules.target(left.target).key, "kept": kept.collect::<Vec<_>>(),
+        "earliest": left.earliest.map(|at| at.to_local_string(config.zone)),
     })
 }
 

@@ -3,19 +3,20 @@
 
 use super::answers;
 use super::desk::{Desk, ForPeer, ForPeers, PEER_PATH, ShardQuestion};
-use super::outside::{EvidenceOf, ForShard};
+use super::outside::{EvidenceOf, ForAudit, ForShard};
 use super::problem::Problem;
 use super::speech::{self, Language};
 use super::tokens::Principal;
 use crate::config::{Config, May, REASON_CHARS_MAX, TOLD_BYTES_MAX};
 use crate::retention::brake::{Instruction, Order};
-use crate::retention::calendar::{Timestamp, first_instant_after, local_date};
+use crate::retention::calendar::{Seconds, Timestamp, first_instant_after, local_date};
 use crate::retention::claims::Claim;
 use crate::retention::gate::Acceptable;
 use crate::track::ids::ID_BYTES_MAX;
 use crate::track::questions::RECONCILE_MAX;
 use crate::wire::audit::{self, Entry, LookUp, Ordered, OrderedKind};
 use crate::wire::partition::shard_of;
+use crate::wire::signal::Signal;
 use crate::wire::{instruction, signal};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -35,13 +36,17 @@ use uuid::Uuid;
 pub const BODY_BYTES_MAX: usize = 2 << 20;
 /// So many rows of `due` are listed unless fewer are asked for.
 const ROWS_MAX: usize = 100_000;
+/// An order may be given again for so long, in seconds.
+const ORDER_AGE_MAX: i64 = 86_400;
+/// So far may the clock of whoever gives it be ahead.
+const ORDER_AHEAD_MAX: i64 = 300;
 const ONE_SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 type Told = Result<Json<Value>, Problem>;
 type Asking = (State<Arc<Desk>>, HeaderMap, Bytes);
 
 /// Every route: method and path.
-pub const ROUTES: [(&str, &str); 15] = [
+pub const ROUTES: [(&str, &str); 16] = [
     ("get", "/api/v1/openapi.json"),
     ("get", "/api/v1/status"),
     ("get", "/api/v1/forecast"),
@@ -50,6 +55,7 @@ pub const ROUTES: [(&str, &str); 15] = [
     ("post", "/api/v1/evidence"),
     ("post", "/api/v1/due"),
     ("post", "/api/v1/reconcile"),
+    ("post", "/api/v1/resend"),
     ("post", "/api/v1/release"),
     ("post", "/api/v1/stop"),
     ("post", "/api/v1/accept"),
@@ -79,6 +85,7 @@ fn methods(path: &str) -> Option<MethodRouter<Arc<Desk>>> {
         "/api/v1/evidence" => post(evidence),
         "/api/v1/due" => post(due),
         "/api/v1/reconcile" => post(reconcile),
+        "/api/v1/resend" => post(resend),
         "/api/v1/release" => post(release),
         "/api/v1/stop" => post(stop),
         "/api/v1/accept" => post(accept),
@@ -125,9 +132,18 @@ fn checked_policy(config: &Config, policy: &str) -> Result<(), Problem> {
 
 /// Tells audit, and only then lets go on.
 async fn audited(desk: &Desk, key: String, entry: Entry) -> Result<(), Problem> {
-    let mut value = Vec::new();
-    audit::encode(&entry, desk.outside.now(), &mut value);
-    desk.call(move |outside| outside.audit(&key, &value)).await
+    all_audited(desk, vec![(key, entry)]).await
+}
+
+async fn all_audited(desk: &Desk, entries: Vec<(String, Entry)>) -> Result<(), Problem> {
+    let now = desk.outside.now();
+    let record = |(key, entry): (String, Entry)| {
+        let mut value = Vec::new();
+        audit::encode(&entry, now, &mut value);
+        ForAudit { key, value }
+    };
+    let records = entries.into_iter().map(record).collect();
+    desk.call(move |outside| outside.audit(records)).await
 }
 
 async fn look_up(
@@ -287,36 +303,103 @@ struct Reconcile {
 async fn reconcile((State(desk), headers, bytes): Asking) -> Told {
     let principal = desk.tokens.admit(&headers, May::LookUp)?;
     let asked: Reconcile = body(&bytes)?;
+    let stands = stands(&desk, &principal, &asked.target, asked.customers).await?;
+    let stands: Vec<Value> = stands.into_iter().map(|(_, stand)| stand).collect();
+    Ok(Json(json!({"stands": stands})))
+}
+
+/// How each of a target's customers stands, in their order; audited.
+async fn stands(
+    desk: &Desk,
+    principal: &Principal,
+    target: &str,
+    customers: Vec<String>,
+) -> Result<Vec<(String, Value)>, Problem> {
     let config = desk.config();
-    if config.rules.target_by_key(&asked.target).is_none() {
+    if config.rules.target_by_key(target).is_none() {
         return Err(Problem::not_found("there is no target of that name"));
     }
-    if asked.customers.len() > RECONCILE_MAX {
+    if customers.len() > RECONCILE_MAX {
         let detail = format!("at most {RECONCILE_MAX} ids at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let number = asked.customers.len() as u64;
-    look_up(&desk, String::new(), audit::Question::Reconcile, &principal, Some(number)).await?;
+    let number = customers.len() as u64;
+    look_up(desk, String::new(), audit::Question::Reconcile, principal, Some(number)).await?;
     let mut by_shard: BTreeMap<u32, (Vec<usize>, Vec<String>)> = BTreeMap::new();
-    for (place, customer) in asked.customers.into_iter().enumerate() {
+    let mut told_of: Vec<(String, Value)> = Vec::with_capacity(customers.len());
+    for (place, customer) in customers.into_iter().enumerate() {
+        let customer = checked_customer(customer)?;
         let shard = shard_of(customer.as_bytes(), config.topics.partitions);
         let (places, customers) = by_shard.entry(shard).or_default();
         places.push(place);
-        customers.push(checked_customer(customer)?);
+        customers.push(customer.clone());
+        told_of.push((customer, Value::Null));
     }
     let questions = by_shard.iter_mut().map(|(shard, (_, customers))| {
-        let customers = std::mem::take(customers);
-        ForPeer { shard: *shard, question: ShardQuestion::Reconcile { target: asked.target.clone(), customers } }
+        let (target, customers) = (target.to_owned(), std::mem::take(customers));
+        ForPeer { shard: *shard, question: ShardQuestion::Reconcile { target, customers } }
     });
-    let told = desk.ask(questions.collect(), Some(&principal.authorization)).await?;
-    let mut stands = vec![Value::Null; usize::try_from(number).unwrap_or(0)];
-    for part in told {
+    for part in desk.ask(questions.collect(), Some(&principal.authorization)).await? {
         let places = by_shard.get(&part.shard).map_or(&[][..], |(places, _)| places);
         for (place, stand) in places.iter().zip(part.answer.as_array().into_iter().flatten()) {
-            stands[*place] = stand.clone();
+            told_of[*place].1 = stand.clone();
         }
     }
-    Ok(Json(json!({"stands": stands})))
+    Ok(told_of)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResendTo {
+    target: String,
+    customers: Vec<String>,
+    reason: String,
+    /// Of one that was given before and may not have arrived: a UUIDv7 of the last day.
+    order: Option<Uuid>,
+}
+
+/// Orders that what was removed at a target be sent there once more, for those it still lists. Whether a shard obeys
+/// shows when it has looked: in `explain`, and in audit.
+async fn resend((State(desk), headers, bytes): Asking) -> Told {
+    let principal = desk.tokens.admit(&headers, May::Operate)?;
+    let asked: ResendTo = body(&bytes)?;
+    let (config, reason) = (desk.config(), checked_reason(&asked.reason)?);
+    let order = asked.order.map_or_else(|| Ok(new_order(&desk)), |order| checked_order(&desk, order))?;
+    let stands = stands(&desk, &principal, &asked.target, asked.customers).await?;
+    let mut forgotten: Vec<&String> =
+        stands.iter().filter(|(_, stand)| stand == "forgotten").map(|(customer, _)| customer).collect();
+    forgotten.sort_unstable();
+    forgotten.dedup();
+    let ordered = |customer: &&String| {
+        let (order_kind, by, target) = (OrderedKind::Resend, principal.name.clone(), Some(asked.target.clone()));
+        let ordered = Ordered { order: order_kind, by, reason: reason.clone(), hold: None, target, id: Some(order) };
+        (pseudonym(&config, customer), Entry::Ordered(ordered))
+    };
+    all_audited(&desk, forgotten.iter().map(ordered).collect()).await?;
+    let record = |customer: &&String| {
+        let mut value = Vec::new();
+        Signal::Resend(signal::Resend { order, target: asked.target.clone() }).encode(&mut value);
+        let shard = shard_of(customer.as_bytes(), config.topics.partitions);
+        ForShard { shard, key: Some(customer.as_bytes().to_vec()), value }
+    };
+    let (number, records) = (forgotten.len(), forgotten.iter().map(record).collect());
+    desk.call(move |outside| outside.append(records)).await?;
+    let stands: Vec<&Value> = stands.iter().map(|(_, stand)| stand).collect();
+    Ok(Json(json!({"order": order, "ordered": number, "stands": stands})))
+}
+
+/// It tells when it was given, by the clock by which it is judged.
+fn new_order(desk: &Desk) -> Uuid {
+    let now = u64::try_from(desk.outside.now().0).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now, 0))
+}
+
+/// Whoever gives an order again because no answer came must mean the same one, and soon.
+fn checked_order(desk: &Desk, order: Uuid) -> Result<Uuid, Problem> {
+    let given = signal::Resend { order, target: String::new() }.given();
+    let age = given.map(|given| desk.outside.now() - given);
+    let is_recent = age.is_some_and(|age| (Seconds(-ORDER_AHEAD_MAX)..=Seconds(ORDER_AGE_MAX)).contains(&age));
+    if is_recent { Ok(order) } else { Err(Problem::bad("`order` is a UUIDv7 made within the last day")) }
 }
 
 #[derive(Deserialize)]
@@ -466,7 +549,8 @@ async fn hold((State(desk), headers, bytes): Asking) -> Told {
     }
     let at = desk.outside.now();
     let claim = Claim::Hold { id: id.clone(), at, until, reason: reason.clone(), policies };
-    let ordered = Ordered { order: OrderedKind::Hold, by: principal.name, reason, hold: Some(id) };
+    let ordered =
+        Ordered { order: OrderedKind::Hold, by: principal.name, reason, hold: Some(id), target: None, id: None };
     tell(&desk, &config, customer, ordered, &claim).await
 }
 
@@ -500,7 +584,8 @@ async fn unhold((State(desk), headers, bytes): Asking) -> Told {
     // Of two words of one second the hold counts: this must be the later one.
     tokio::time::sleep(ONE_SECOND).await;
     let claim = Claim::Unhold { id: id.clone(), at: desk.outside.now() };
-    let ordered = Ordered { order: OrderedKind::Unhold, by: principal.name, reason, hold: Some(id) };
+    let ordered =
+        Ordered { order: OrderedKind::Unhold, by: principal.name, reason, hold: Some(id), target: None, id: None };
     tell(&desk, &desk.config(), customer, ordered, &claim).await
 }
 
@@ -516,7 +601,7 @@ async fn erase((State(desk), headers, bytes): Asking) -> Told {
     let asked: Erase = body(&bytes)?;
     let (customer, reason) = (checked_customer(asked.customer)?, checked_reason(&asked.reason)?);
     let claim = Claim::Erasure { at: desk.outside.now() };
-    let ordered = Ordered { order: OrderedKind::Erase, by: principal.name, reason, hold: None };
+    let ordered = Ordered { order: OrderedKind::Erase, by: principal.name, reason, hold: None, target: None, id: None };
     tell(&desk, &desk.config(), customer, ordered, &claim).await
 }
 

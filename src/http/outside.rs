@@ -18,6 +18,13 @@ pub struct ForShard {
     pub value: Vec<u8>,
 }
 
+/// A record for audit; an empty key is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForAudit {
+    pub key: String,
+    pub value: Vec<u8>,
+}
+
 /// Evidence as it is printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvidenceOf {
@@ -58,11 +65,11 @@ pub trait Outside: Send + Sync + 'static {
     /// When not all of them were acknowledged.
     fn append(&self, records: Vec<ForShard>) -> Result<(), OutsideError>;
 
-    /// Appends to audit; it is there when this returns.
+    /// Appends to audit; they are there when this returns.
     ///
     /// # Errors
-    /// When it was not acknowledged.
-    fn audit(&self, key: &str, value: &[u8]) -> Result<(), OutsideError>;
+    /// When not all of them were acknowledged.
+    fn audit(&self, records: Vec<ForAudit>) -> Result<(), OutsideError>;
 
     /// Evidence, as text or as JSON; `None`: there is none.
     ///

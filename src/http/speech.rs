@@ -170,6 +170,15 @@ fn nothing_comes(told: &Value, lang: Language) -> String {
             "The customer has been warned; we wait for the confirmation of that.",
         );
     }
+    let left = list(told, "policies").flat_map(|policy| list(policy, "left"));
+    let left = left.filter(|left| left["earliest"].is_string()).min_by_key(|left| instant(&left["earliest"]));
+    if let Some(left) = left {
+        let on = date(&left["earliest"], lang);
+        return lang.pick(
+            &format!("De rest moet nog bewaard blijven, op zijn vroegst tot {on}."),
+            &format!("The rest must still be kept, until {on} at the earliest."),
+        );
+    }
     if list(told, "policies").any(|policy| policy["removed"] == true) {
         return lang.pick(
             "Alles wat verwijderd moest worden, is opgedragen.",
@@ -246,6 +255,12 @@ mod tests {
             "Soon data is made anonymous (Offers), but not yet: not all sources are up to date, so the customer may \
              have been seen since."
         );
+        let left = json!({
+            "known": true, "holds": [], "last_seen": [{"kind": "purchase", "date": "2024-02-29"}],
+            "policies": [{"policy": "offers", "removed": true, "next": [],
+                "left": [{"target": "crm", "kept": [], "earliest": "2031-01-03T00:00:00+01:00"}]}],
+        });
+        assert_eq!(says(&left, Language::En)[1], "The rest must still be kept, until 3 January 2031 at the earliest.");
         let unknown = json!({"known": false, "forgotten": null});
         assert_eq!(says(&unknown, Language::En)[0], "We don't know this customer.");
         let forgotten = json!({"known": false, "forgotten": {"end": "2026-03-05T09:00:00+01:00"}});

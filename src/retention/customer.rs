@@ -15,11 +15,13 @@ pub struct Record {
     pub courses: Vec<Course>,
     /// Recalls not answered yet, in the order they were decided.
     pub recalls: Vec<Recalled>,
+    /// Removals that somebody has ordered to be sent once more, in the order they were.
+    pub resends: Vec<Resend>,
 }
 
 impl Record {
     pub fn is_empty(&self) -> bool {
-        self.courses.is_empty() && self.recalls.is_empty() && self.claims.is_empty()
+        self.courses.is_empty() && self.recalls.is_empty() && self.claims.is_empty() && self.resends.is_empty()
     }
 }
 
@@ -208,6 +210,39 @@ pub struct Recalled {
     /// When the latest attempt of the recall left.
     pub sent_at: Timestamp,
     pub attempt: u32,
+}
+
+/// An order to send a target once more what it has removed already, or says that it has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resend {
+    /// The order's own id: who gives it twice has given it once.
+    pub order: Uuid,
+    /// Key of the target.
+    pub target: String,
+    /// When the shard was told: what happened up to then must have been heard of before anything leaves.
+    pub ordered: Timestamp,
+    /// The moment the last command before it was decided: whoever was seen since is not forgotten.
+    pub end: Timestamp,
+    /// Of that command.
+    pub cause: Cause,
+    /// Keys of the policies that had sent something, ordered.
+    pub policies: Vec<String>,
+    /// What left on this order, with its policy's key; none yet: it waits.
+    pub sent: Vec<(String, Sent)>,
+    /// Nothing more leaves on it: something has come to keep the customer, or it can't be said any more.
+    pub is_over: bool,
+}
+
+impl Resend {
+    /// Nothing has left yet, and something still may.
+    pub fn waits(&self) -> bool {
+        self.sent.is_empty() && !self.is_over
+    }
+
+    /// What left still waits for its answer.
+    pub fn is_unanswered(&self) -> bool {
+        self.sent.iter().any(|(_, sent)| !matches!(sent.reply, Reply::Done { .. }))
+    }
 }
 
 /// A target's answer to one attempt of a command.

@@ -442,6 +442,8 @@ impl Kafka {
                 tracing::warn!(partition, %refusal, "an instruction changes nothing here");
             }
             Applied::Instructed(Ok(())) => tracing::info!(partition, "an instruction is obeyed"),
+            Applied::Ordered(Err(why)) => tracing::warn!(partition, %why, "a removal is not sent once more"),
+            Applied::Ordered(Ok(())) => tracing::info!(partition, "a removal is to be sent once more"),
             Applied::Suppressed => metrics.signals_suppressed.inc(),
             Applied::Merged | Applied::Known | Applied::Progress => {}
         }

@@ -17,6 +17,24 @@ pub enum Signal {
     },
     Acknowledgement(Acknowledgement),
     Claim(Claim),
+    Resend(Resend),
+}
+
+/// A person's order to send a target once more what it has removed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resend {
+    /// UUIDv7 (RFC 9562): it tells when it was given.
+    pub order: Uuid,
+    /// Key of the target.
+    pub target: String,
+}
+
+impl Resend {
+    /// When it was given, by the clock of whoever took it in; `None`: its id doesn't tell.
+    pub fn given(&self) -> Option<Timestamp> {
+        let (seconds, _) = self.order.get_timestamp().filter(|_| self.order.get_version_num() == 7)?.to_unix();
+        Some(Timestamp(i64::try_from(seconds).ok()?))
+    }
 }
 
 const ACTIVITY: u8 = 1;
@@ -26,6 +44,7 @@ const HOLD: u8 = 4;
 const UNHOLD: u8 = 5;
 const ERASURE: u8 = 6;
 const ATTRIBUTE: u8 = 7;
+const RESEND: u8 = 8;
 
 /// Appends an activity: nine bytes.
 pub fn encode_activity(kind: KindTag, at: Timestamp, buffer: &mut Vec<u8>) {
@@ -41,6 +60,12 @@ impl Signal {
             Signal::Activity { kind, at } => encode_activity(*kind, *at, buffer),
             Signal::Acknowledgement(acknowledgement) => encode_acknowledgement(acknowledgement, buffer),
             Signal::Claim(claim) => encode_claim(claim, buffer),
+            Signal::Resend(resend) => {
+                let mut writer = Writer(buffer);
+                writer.byte(RESEND);
+                writer.bytes(resend.order.as_bytes());
+                writer.text(&resend.target);
+            }
         }
     }
 
@@ -58,6 +83,10 @@ impl Signal {
                 Signal::Activity { kind, at: Timestamp(i64::from(at)) }
             }
             ACKNOWLEDGEMENT => Signal::Acknowledgement(decode_acknowledgement(&mut reader)?),
+            RESEND => {
+                let order = Uuid::from_bytes(reader.array()?);
+                Signal::Resend(Resend { order, target: reader.text()?.to_owned() })
+            }
             kind @ (CONSENT | HOLD | UNHOLD | ERASURE | ATTRIBUTE) => Signal::Claim(decode_claim(kind, &mut reader)?),
             _ => return Err(DecodeError::UnknownFormat),
         };
@@ -207,7 +236,9 @@ mod tests {
                 at: Timestamp(at)
             }),
         ];
-        prop_oneof![activities, acknowledgements, claims.prop_map(Signal::Claim)]
+        let resends = (any::<u128>(), ".{0,9}")
+            .prop_map(|(order, target)| Signal::Resend(Resend { order: Uuid::from_u128(order), target }));
+        prop_oneof![activities, acknowledgements, claims.prop_map(Signal::Claim), resends]
     }
 
     proptest! {

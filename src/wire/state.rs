@@ -7,7 +7,7 @@ use crate::retention::brake::{Brakes, Lane, PolicyBrake, Release, Stopped, TextH
 use crate::retention::calendar::Timestamp;
 use crate::retention::claims::{Attribute, Claims, Consent, Hold, HoldTag, Placed};
 use crate::retention::command::{Cause, Kept, Next, Since};
-use crate::retention::customer::{Course, Deferral, Left, Recalled, Record, Reply, Request, Retained, Sent};
+use crate::retention::customer::{Course, Deferral, Left, Recalled, Record, Reply, Request, Resend, Retained, Sent};
 use crate::retention::decide::Farewell;
 use crate::retention::gate::Memory;
 use crate::retention::gate::acceptance::{AcceptedRejects, AcceptedSilence};
@@ -382,29 +382,64 @@ pub fn encode_record(record: &Record, buffer: &mut Vec<u8>) {
         writer.list(&record.courses, write_course);
         writer.list(&record.recalls, write_recalled);
         write_claims(&mut writer, &record.claims);
-        write_additions(&mut writer, &record.courses);
+        write_additions(&mut writer, record);
     }
 }
 
-/// What a course has come to remember since the first records of this format were written. Those end before it,
+/// What a record has come to remember since the first ones of this format were written. Those end before it,
 /// and most still do: it is written only where there is something.
-fn write_additions(writer: &mut Writer<'_>, courses: &[Course]) {
-    if courses.iter().any(|course| course.refused_start.or(course.returned).is_some()) {
+fn write_additions(writer: &mut Writer<'_>, record: &Record) {
+    let Record { courses, resends, .. } = record;
+    let has_more = courses.iter().any(|course| course.refused_start.or(course.returned).is_some());
+    if has_more || !resends.is_empty() {
         for course in courses {
             writer.option(course.refused_start, |writer, at| writer.signed(at.0));
             writer.option(course.returned, |writer, at| writer.signed(at.0));
         }
     }
+    if !resends.is_empty() {
+        writer.list(resends, write_resend);
+    }
 }
 
-fn read_additions(reader: &mut Reader<'_>, courses: &mut [Course]) -> Result<(), DecodeError> {
+fn read_additions(reader: &mut Reader<'_>, record: &mut Record) -> Result<(), DecodeError> {
     if !reader.0.is_empty() {
-        for course in courses {
+        for course in &mut record.courses {
             course.refused_start = reader.option(read_time)?;
             course.returned = reader.option(read_time)?;
         }
     }
+    if !reader.0.is_empty() {
+        record.resends = reader.list(read_resend)?;
+    }
     Ok(())
+}
+
+fn write_resend(writer: &mut Writer<'_>, resend: &Resend) {
+    writer.bytes(resend.order.as_bytes());
+    writer.text(&resend.target);
+    writer.signed(resend.ordered.0);
+    writer.signed(resend.end.0);
+    write_cause(writer, resend.cause);
+    writer.list(&resend.policies, |writer, policy| writer.text(policy));
+    writer.list(&resend.sent, |writer, (policy, sent)| {
+        writer.text(policy);
+        write_sent(writer, sent);
+    });
+    writer.byte(u8::from(resend.is_over));
+}
+
+fn read_resend(reader: &mut Reader<'_>) -> Result<Resend, DecodeError> {
+    Ok(Resend {
+        order: Uuid::from_bytes(reader.array()?),
+        target: read_text(reader)?,
+        ordered: read_time(reader)?,
+        end: read_time(reader)?,
+        cause: read_cause(reader)?,
+        policies: reader.list(read_text)?,
+        sent: reader.list(|reader| Ok((read_text(reader)?, read_sent(reader)?)))?,
+        is_over: read_flag(reader)?,
+    })
 }
 
 /// # Errors
@@ -415,8 +450,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     }
     let mut reader = Reader(bytes);
     let (courses, recalls) = (reader.list(read_course)?, reader.list(read_recalled)?);
-    let mut record = Record { courses, recalls, claims: read_claims(&mut reader)? };
-    read_additions(&mut reader, &mut record.courses)?;
+    let mut record = Record { courses, recalls, claims: read_claims(&mut reader)?, resends: Vec::new() };
+    read_additions(&mut reader, &mut record)?;
     reader.finish()?;
     Ok(record)
 }
@@ -758,6 +793,7 @@ mod tests {
         let sents = prop::collection::vec(sent, 0..4);
         (sents, ".{0,9}", any::<u32>(), any::<Option<i64>>(), claims()).prop_map(
             |(sent, policy, round, since, claims)| {
+                let sent_again = if round % 5 < 2 { sent.clone() } else { Vec::new() };
                 let recalls = sent.iter().map(|command| Recalled {
                     id: command.id,
                     policy: policy.clone(),
@@ -797,7 +833,18 @@ mod tests {
                     deferral,
                     policy,
                 };
-                Record { courses: vec![course], recalls, claims }
+                let resends = sent_again.into_iter().map(|sent| Resend {
+                    order: sent.id,
+                    target: sent.target.clone(),
+                    ordered: sent.sent_at,
+                    end: sent.deadline,
+                    cause: sent.cause,
+                    policies: sent.categories.clone(),
+                    is_over: sent.followed,
+                    sent: vec![(sent.target.clone(), sent); usize::from(round % 2 == 0)],
+                });
+                let courses = if round % 3 == 0 { Vec::new() } else { vec![course] };
+                Record { courses, recalls, claims, resends: resends.collect() }
             },
         )
     }

@@ -1,8 +1,11 @@
 //! Questions and instructions, and what becomes of them.
 
 use crate::office::{DESK, Office, PRIVACY, SHARDS, one_of_each, seen, text};
-use crate::rig::{activity, at, config, progress};
+use crate::rig::{Entry, Rig, activity, at, config, progress};
+use lapsed::retention::calendar::Timestamp;
+use lapsed::retention::customer::{AckResult, Acknowledgement};
 use lapsed::retention::pseudonym::PseudonymKey;
+use lapsed::wire::signal::Signal;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -58,6 +61,7 @@ fn what_can_not_be_audited_is_not_answered_or_done() {
         ("hold", json!({"customer": customer, "id": "h", "reason": reason})),
         ("unhold", json!({"customer": customer, "id": "h", "reason": reason})),
         ("erase", json!({"customer": customer, "reason": reason})),
+        ("resend", json!({"target": "crm", "customers": [customer], "reason": reason})),
     ] {
         let (status, problem) = office.ask(path, PRIVACY, &body);
         assert_eq!((status, &problem["status"]), (503, &json!(503)), "{path}: {problem}");
@@ -201,6 +205,90 @@ fn a_targets_own_list_is_held_against_ours_in_its_order() {
     assert_eq!(office.ask("reconcile", DESK, &json!({"target": "other", "customers": []})).0, 404);
     let many: Vec<String> = (0..10_001).map(|number| number.to_string()).collect();
     assert_eq!(office.ask("reconcile", DESK, &json!({"target": "mailing", "customers": many})).0, 413);
+}
+
+#[test]
+fn a_target_is_told_once_more_about_those_it_still_lists() {
+    let customers = one_of_each();
+    // All that was to be removed was, and is done; nobody has been seen since.
+    let mut rig = Rig::of(config(&text()));
+    rig.batch(&seen(&customers, at("2024-03-10"), at("2024-03-11")));
+    rig.days(at("2024-03-12"), at("2026-03-20"), true);
+    assert_eq!((rig.sent.len(), rig.answered), (4 * customers.len(), 4 * customers.len()));
+    let office = Office::open(2, rig.log.clone());
+    let config = office.config.clone();
+    let list = json!({"target": "crm", "customers": customers});
+    assert_eq!(office.told("reconcile", DESK, &list)["stands"], json!(vec!["forgotten"; 4]));
+
+    let resend = |secret: &str, customers: &[String], order: Option<&Value>| {
+        let mut body = json!({"target": "crm", "customers": customers, "reason": "from a backup, CRM-88"});
+        if let Some(order) = order {
+            body["order"] = order.clone();
+        }
+        office.ask("resend", secret, &body)
+    };
+    assert_eq!(resend(DESK, &customers, None).0, 403);
+    assert_eq!(
+        resend(PRIVACY, &customers, Some(&json!("0195a2c4-0000-7000-8000-000000000000"))).0,
+        400,
+        "of last year"
+    );
+    let mut asked = customers[..3].to_vec();
+    asked.extend(["nobody".to_owned(), customers[0].clone()]);
+    let (status, told) = resend(PRIVACY, &asked, None);
+    assert_eq!((status, &told["ordered"]), (200, &json!(3)), "{told}");
+    assert_eq!(told["stands"], json!(["forgotten", "forgotten", "forgotten", "unknown", "forgotten"]));
+    let resends = |customer: &str| {
+        let told = office.told("explain", DESK, &json!({"customer": customer}));
+        told["resends"].as_array().unwrap().clone()
+    };
+    let state = |customer: &str| {
+        // No more questions a second than may be asked.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        resends(customer).iter().map(|resend| resend["state"].clone()).collect::<Vec<Value>>()
+    };
+    office.until(|| customers[..3].iter().all(|customer| state(customer) == ["waits"]).then_some(()));
+    // No answer came, so it is said to have come: the same order is none but the first.
+    let (_, again) = resend(PRIVACY, &asked, Some(&told["order"]));
+    assert_eq!((&again["order"], &again["ordered"]), (&told["order"], &json!(0)), "they are due now: {again}");
+    assert_eq!(state(&customers[3]), Vec::<Value>::new());
+
+    let now = at("2026-03-22");
+    office.append(vec![progress(now, &config)]);
+    office.until(|| customers[..3].iter().all(|customer| state(customer) == ["sent"]).then_some(()));
+    let answers = customers[..3].iter().map(|customer| answered(now + 60, customer, &resends(customer)[0]["sent"][0]));
+    office.append(answers.collect());
+    office.until(|| customers[..3].iter().all(|customer| state(customer) == ["done"]).then_some(()));
+    let ordered: Vec<Value> = office
+        .audited()
+        .into_iter()
+        .filter(|(_, entry)| entry["entry"] == "ordered")
+        .map(|(key, entry)| json!([key, entry["order"], entry["by"], entry["reason"], entry["target"], entry["id"]]))
+        .collect();
+    assert_eq!(ordered.len(), 3, "once for each customer: {ordered:?}");
+    let mut keys: Vec<String> =
+        customers[..3].iter().map(|id| config.evidence.pseudonyms.of(id.as_bytes()).to_string()).collect();
+    keys.sort();
+    let mut told_of: Vec<String> = ordered.iter().map(|told| told[0].as_str().unwrap().to_owned()).collect();
+    told_of.sort();
+    assert_eq!(told_of, keys);
+    let order = &told["order"];
+    let expected = json!(["resend", "privacy", "from a backup, CRM-88", "crm", order]);
+    assert!(ordered.iter().all(|told| json!(told.as_array().unwrap()[1..]) == expected), "{ordered:?}");
+}
+
+/// What a target says of a command that `explain` has told of.
+fn answered(now: i64, customer: &str, sent: &Value) -> Entry {
+    let acknowledgement = Acknowledgement {
+        command: sent["id"].as_str().unwrap().parse().unwrap(),
+        attempt: u32::try_from(sent["attempt"].as_u64().unwrap()).unwrap(),
+        target: sent["target"].as_str().unwrap().to_owned(),
+        result: AckResult::Done,
+        time: Timestamp(now),
+    };
+    let mut value = Vec::new();
+    Signal::Acknowledgement(acknowledgement).encode(&mut value);
+    Entry { append: now, key: Some(customer.into()), value }
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn example(path: &str, customer: &str) -> Value {
         "evidence" => json!({"customer": "4711"}),
         "due" => json!({"policy": "newsletter", "by": "2027-01-01"}),
         "reconcile" => json!({"target": "crm", "customers": [customer]}),
+        "resend" => json!({"target": "crm", "customers": [customer], "reason": "from a backup"}),
         "release" => json!({"policy": "newsletter", "due_by": "2027-01-01", "at_most": 100, "reason": reason}),
         "stop" => json!({"reason": reason}),
         "accept" => json!({"source": "shop", "doubt": "gap", "reason": reason}),

@@ -3,7 +3,7 @@
 use crate::rig::{self, Entry, progress};
 use lapsed::config::{Config, May, Secret, Token};
 use lapsed::http::desk::Desk;
-use lapsed::http::outside::{EvidenceOf, ForShard, Outside, OutsideError, PeerAnswer};
+use lapsed::http::outside::{EvidenceOf, ForAudit, ForShard, Outside, OutsideError, PeerAnswer};
 use lapsed::retention::calendar::Timestamp;
 use lapsed::telemetry::metrics::Metrics;
 use lapsed::track::outputs::Outputs;
@@ -65,11 +65,12 @@ impl Outside for InMemory {
         Ok(())
     }
 
-    fn audit(&self, key: &str, value: &[u8]) -> Result<(), OutsideError> {
+    fn audit(&self, records: Vec<ForAudit>) -> Result<(), OutsideError> {
         if self.0.audit_fails.load(Ordering::Relaxed) {
             return Err(OutsideError("the brokers take nothing now".to_owned()));
         }
-        self.0.audit.lock().unwrap().push((key.to_owned(), serde_json::from_slice(value).unwrap()));
+        let told = |record: ForAudit| (record.key, serde_json::from_slice(&record.value).unwrap());
+        self.0.audit.lock().unwrap().extend(records.into_iter().map(told));
         Ok(())
     }
 
@@ -269,21 +270,23 @@ fn work(
     let mut read = 0;
     while !stop.load(Ordering::Relaxed) {
         let new: Vec<(u32, Entry)> = cluster.log.lock().unwrap()[read..].to_vec();
-        let first = read;
-        read += new.len();
-        for (partition, shard) in shards.iter_mut().filter(|_| !new.is_empty()) {
-            shard.begin();
-            for (place, (_, entry)) in new.iter().enumerate().filter(|(_, (of, _))| of == partition) {
-                let (key, value) = (entry.key.as_deref(), Some(entry.value.as_slice()));
-                let offset = i64::try_from(first + place).unwrap();
-                let _ = shard.apply(Input { offset, append_ms: entry.append * 1000, key, value });
+        // What was appended at one time makes a batch.
+        for batch in new.chunk_by(|(_, one), (_, next)| one.append == next.append) {
+            let (first, wall) = (read, batch[0].1.append);
+            read += batch.len();
+            for (partition, shard) in &mut shards {
+                shard.begin();
+                for (place, (_, entry)) in batch.iter().enumerate().filter(|(_, (of, _))| of == partition) {
+                    let (key, value) = (entry.key.as_deref(), Some(entry.value.as_slice()));
+                    let offset = i64::try_from(first + place).unwrap();
+                    let _ = shard.apply(Input { offset, append_ms: entry.append * 1000, key, value });
+                }
+                let mut out = Outputs::default();
+                let _ = shard.decide(wall * 1000, rig::BUDGET, &mut out);
+                shard.changelog(&mut out);
+                shard.commit();
+                track.observe(*partition, shard, true);
             }
-            let mut out = Outputs::default();
-            let now = cluster.now.load(Ordering::Relaxed);
-            let _ = shard.decide(now * 1000, rig::BUDGET, &mut out);
-            shard.changelog(&mut out);
-            shard.commit();
-            track.observe(*partition, shard, true);
         }
         is_restored.store(true, Ordering::Relaxed);
         questions.turn(|partition| shards.get(&partition));

@@ -13,7 +13,7 @@ fn office() -> Office {
 
 /// Paths that take no token, or only sometimes.
 const OPEN: [&str; 4] = ["/api/v1/openapi.json", "/api/v1/status", "/api/v1/forecast", "/api/v1/shards"];
-const ORDERS: [&str; 6] = ["release", "stop", "accept", "hold", "unhold", "erase"];
+const ORDERS: [&str; 7] = ["release", "stop", "accept", "hold", "unhold", "erase", "resend"];
 
 #[test]
 fn without_a_token_nobody_asks_about_customers_and_a_look_up_token_orders_nothing() {

@@ -4,6 +4,7 @@
 //!
 //!     cargo test --test kafka_faults -- --ignored --nocapture whole_matrix
 //!     LAPSED_MINUTES=60 cargo test --test kafka_faults -- --ignored --nocapture long_run
+//!     LAPSED_ROUNDS=10 cargo test --test kafka_faults -- --ignored --nocapture rolling_restarts
 //!
 //! `LAPSED_FAULTS=part of a name` picks lines of the matrix.
 
@@ -13,6 +14,7 @@
 mod faults;
 mod long_run;
 mod refusals;
+mod rolling;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;

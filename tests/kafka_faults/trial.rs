@@ -299,6 +299,11 @@ impl<'p> Trial<'p> {
         self.instances.lock().unwrap().values().map(Instance::tail).collect::<Vec<_>>().join("\n--\n")
     }
 
+    /// All that an instance, and those of its name before it, have logged.
+    pub fn log(&self, pod: &str) -> String {
+        self.instances.lock().unwrap()[pod].log_text()
+    }
+
     /// Process id of an instance.
     pub fn pid(&self, pod: &str) -> u32 {
         self.instances.lock().unwrap()[pod].child.id()

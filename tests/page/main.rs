@@ -132,3 +132,53 @@ fn nothing_and_no_shard_are_drawn_too() {
         assert!(shown.contains(expected), "{expected} is not in\n{shown}");
     }
 }
+
+/// A running demonstration; ends with the test.
+struct Demo(std::process::Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_demonstration_shows_its_town() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // It takes longer than the test.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lapsed"));
+    command.args(["demo", "--seconds", "600", "--customers", "200", "--listen", &address]);
+    let null = std::process::Stdio::null;
+    let _demo = Demo(command.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while std::net::TcpStream::connect(&address).is_err() {
+        assert!(std::time::Instant::now() < deadline, "no page");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let origin = format!("http://{address}");
+    let mut browser = Browser::start();
+    // The town is known as its days go by.
+    loop {
+        browser.open(&format!("{origin}/"));
+        if browser.text("document.body.innerText").contains("newsletter")
+            && browser.number("document.querySelectorAll('svg.chart rect').length") > 0
+        {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{}", browser.text("document.body.innerText"));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    for source in ["web", "orders", "desk"] {
+        assert!(browser.text("document.body.innerText").contains(source), "{source}");
+    }
+    browser.screenshot("page-demo.png");
+    browser.run("document.getElementById('token').value = 'demo'");
+    browser.run("document.getElementById('customer').value = '4711'");
+    browser.run("document.getElementById('ask').requestSubmit()");
+    browser.until("document.querySelectorAll('#answer .timeline li').length > 0");
+    let answer = browser.text("document.getElementById('answer').innerText");
+    assert!(answer.contains("This customer was last seen on"), "{answer}");
+    assert!(browser.requests().iter().all(|url| url.starts_with(&origin)), "{:?}", browser.requests());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

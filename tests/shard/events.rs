@@ -1,6 +1,6 @@
 //! Arbitrary days in the life of a shard.
 
-use crate::rig::{DAY, Entry, Rig, activity, answer, at, progress, progress_with};
+use crate::rig::{DAY, Entry, Rig, activity, answer, at, progress, progress_with, resend};
 use lapsed::retention::calendar::Timestamp;
 use lapsed::retention::customer::AckResult;
 use proptest::prelude::*;
@@ -18,6 +18,8 @@ pub enum Event {
     Silence,
     /// A target answers one of the commands that were sent.
     Answer { nth: prop::sample::Index, result: AckResult },
+    /// A target is to be told once more.
+    Resend { customer: u8, target: bool, days_ago: i64, number: u8 },
     /// Not from ingest.
     Garbage(Vec<u8>),
 }
@@ -39,6 +41,8 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
         5 => Just(Event::Progress),
         1 => Just(Event::Silence),
         3 => (any::<prop::sample::Index>(), results).prop_map(|(nth, result)| Event::Answer { nth, result }),
+        1 => (0..5_u8, any::<bool>(), 0..3_i64, 0..3_u8)
+            .prop_map(|(customer, target, days_ago, number)| Event::Resend { customer, target, days_ago, number }),
         1 => any::<Vec<u8>>().prop_map(Event::Garbage),
     ];
     prop::collection::vec(event, 1..12)
@@ -68,6 +72,10 @@ pub fn entries(rig: &Rig, events: &[Event], begin: &mut i64) -> Vec<Entry> {
                 entries.push(answer(now, &rig.config, customer, command, *result));
             }
             Event::Answer { .. } => {}
+            Event::Resend { customer, target, days_ago, number } => {
+                let (customer, target) = (CUSTOMERS[usize::from(*customer)], if *target { "crm" } else { "mailing" });
+                entries.push(resend(now, customer, target, (now - days_ago * DAY, *number)));
+            }
             Event::Garbage(value) => {
                 entries.push(Entry { append: now, key: Some(b"4711".to_vec()), value: value.clone() })
             }

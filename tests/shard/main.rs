@@ -12,4 +12,5 @@ mod forgetting;
 mod merging;
 mod questions;
 mod reload;
+mod resending;
 mod rig;

@@ -5,7 +5,7 @@ use chrono::Days;
 use lapsed::retention::calendar::{Timestamp, last_second, local_date};
 use lapsed::retention::claims::Claim;
 use lapsed::retention::customer::AckResult;
-use lapsed::retention::decide::{Outlook, Wait};
+use lapsed::retention::decide::{Expected, Outlook, Wait};
 use lapsed::track::questions::{Answer, Answered, Question, Reply, Unanswered, queue};
 use lapsed::track::shard::{Explained, Foretelling, Foretold, Reconciled, Shard, Survey};
 use std::collections::BTreeMap;
@@ -188,6 +188,114 @@ fn what_is_foretold_happens() {
     let differs = |key: &&_| foretold.get(*key) != happened.get(*key);
     let different: Vec<_> = foretold.keys().chain(happened.keys()).filter(differs).collect();
     assert_eq!(different, Vec::<&(String, &str, String, usize)>::new());
+}
+
+/// A floor, and consent, so that every kind of thing can come next.
+fn varied() -> String {
+    let text = wide(&text()).replacen(
+        "    lawful_basis: consent\n",
+        "    lawful_basis: consent\n    consent: newsletter\n",
+        1,
+    );
+    let consent = "      - {when: {/event: preference}, consent: {newsletter: /newsletter}}\ntargets:";
+    let text = text.replacen("targets:", consent, 1);
+    text + "floors: {name: {since_last: [purchase], keep: P30M, because: a law}}\n"
+}
+
+/// Customers of whom more is known than when they were seen: holds, consent given and withdrawn, erasure asked for.
+fn varied_town(rig: &mut Rig, seed: u64, count: u64) -> i64 {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (first, now) = (at("2024-01-10"), at("2026-01-11"));
+    let mut entries: Vec<Entry> = Vec::new();
+    for place in 0..count {
+        let customer = format!("c{place}");
+        for _ in 0..random.u8(1..4) {
+            let day = first + random.i64(0..729) * DAY;
+            entries.push(activity(day, &customer, if random.bool() { "login" } else { "purchase" }, day));
+        }
+        let day = first + random.i64(0..730) * DAY + 60;
+        let told = match random.u8(0..12) {
+            0 | 1 => {
+                let until = random.bool().then(|| Timestamp(day + random.i64(1..800) * DAY));
+                Claim::Hold { id: "h".into(), at: Timestamp(day), until, reason: String::new(), policies: None }
+            }
+            2 | 3 => Claim::Consent { name: "newsletter".into(), given: random.bool(), at: Timestamp(day) },
+            4 => Claim::Erasure { at: Timestamp(day) },
+            _ => continue,
+        };
+        entries.push(claim(day, &customer, told));
+    }
+    entries.sort_by_key(|entry| entry.append);
+    let mut left = entries.into_iter().peekable();
+    for day in (first..=now).step_by(usize::try_from(DAY).unwrap()) {
+        let mut today = Vec::new();
+        while left.peek().is_some_and(|entry| entry.append < day) {
+            today.extend(left.next());
+        }
+        if !today.is_empty() {
+            rig.batch(&today);
+        }
+        settle(rig, day);
+    }
+    now
+}
+
+/// The day on which the next command is told to leave, if nothing but time keeps it.
+fn next_day(rig: &Rig, explained: &Explained) -> Option<chrono::NaiveDate> {
+    let next = explained.known.iter().flat_map(|known| &known.outlooks).flat_map(|outlook| &outlook.next);
+    let leaves = |next: &Expected| {
+        let until = |wait: &Wait| match wait {
+            Wait::Hold { until, .. } => *until,
+            Wait::Deadline(at) | Wait::Lateness(at) | Wait::Notice(at) | Wait::Floor(at) | Wait::Window(at) => {
+                Some(*at)
+            }
+            Wait::Mode | Wait::Gate | Wait::Release => None,
+        };
+        let ends: Option<Vec<Timestamp>> = next.waits.iter().map(until).collect();
+        let last = ends?.into_iter().chain([next.prospect.due.ready, explained.now]).max()?;
+        Some(local_date(last, rig.config.zone))
+    };
+    let left = explained.known.iter().flat_map(|known| &known.outlooks).flat_map(|outlook| &outlook.left);
+    let left = left.filter_map(|left| Some(local_date(left.earliest?, rig.config.zone)));
+    next.filter_map(leaves).chain(left).min()
+}
+
+/// What `explain` says comes next is what the shard then does, and on that day, if nobody does anything and every target
+/// answers at once.
+#[test]
+fn what_is_explained_happens() {
+    let mut told = BTreeMap::new();
+    for seed in 0..6 {
+        let mut rig = Rig::of(config(&varied()));
+        let now = varied_town(&mut rig, seed, 120);
+        let zone = rig.config.zone;
+        let customers: Vec<String> = (0..120).map(|place| format!("c{place}")).collect();
+        let explained: Vec<Explained> = customers.iter().map(|customer| explain(&rig, customer)).collect();
+        let expected: Vec<_> = explained.iter().map(|explained| next_day(&rig, explained)).collect();
+        let (sent, today, days) = (rig.sent.len(), local_date(Timestamp(now), zone), 500);
+        for day in 0..=days {
+            settle(&mut rig, last_second(today + Days::new(day), zone).0);
+        }
+        let mut happened = BTreeMap::new();
+        for (customer, command) in rig.sent[sent..].iter().filter(|(_, command)| command.attempt == 1) {
+            if !command.verb.is_recall() {
+                happened.entry(customer.clone()).or_insert(local_date(command.time, zone));
+            }
+        }
+        for ((customer, explained), expected) in customers.iter().zip(&explained).zip(expected) {
+            let expected = expected.filter(|day| *day <= today + Days::new(days));
+            let lines: Vec<String> =
+                rig.lines().into_iter().filter(|line| line.contains(&format!(" {customer} "))).collect();
+            assert_eq!(
+                happened.get(customer).copied(),
+                expected,
+                "{customer} of seed {seed}: {:#?}\n{explained:#?}",
+                lines
+            );
+            *told.entry(expected.is_some()).or_insert(0) += 1;
+        }
+    }
+    assert!(told[&true] > 300 && told[&false] > 30, "{told:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use lapsed::track::outputs::Outputs;
 use lapsed::track::shard::{Applied, Home, Input, More, Shard};
 use lapsed::wire::instruction;
 use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress, RuleFacts, TopicPartitions};
-use lapsed::wire::signal::Signal;
+use lapsed::wire::signal::{Resend, Signal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -135,6 +135,15 @@ pub fn instruct(append: i64, order: Order) -> Entry {
 pub fn claim(append: i64, customer: &str, claim: Claim) -> Entry {
     let mut value = Vec::new();
     Signal::Claim(claim).encode(&mut value);
+    Entry { append, key: Some(customer.into()), value }
+}
+
+/// An order to tell a target once more, given at an instant; orders of one instant differ by their number.
+pub fn resend(append: i64, customer: &str, target: &str, (given, number): (i64, u8)) -> Entry {
+    let given = u64::try_from(given * 1000).unwrap();
+    let order = uuid::Builder::from_unix_timestamp_millis(given, &[number; 10]).into_uuid();
+    let mut value = Vec::new();
+    Signal::Resend(Resend { order, target: target.to_owned() }).encode(&mut value);
     Entry { append, key: Some(customer.into()), value }
 }
 

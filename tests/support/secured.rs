@@ -16,6 +16,28 @@ pub struct SecuredBroker {
 impl SecuredBroker {
     /// With these users and their passwords; they may do nothing yet.
     pub fn start(users: &[(&str, &str)]) -> SecuredBroker {
+        SecuredBroker::start_with(users, &[])
+    }
+
+    /// The same, where everybody who gets in may do what nobody was granted.
+    pub fn start_open(users: &[(&str, &str)]) -> SecuredBroker {
+        SecuredBroker::start_with(users, &["allow.everyone.if.no.acl.found=true"])
+    }
+
+    /// One that lets in whoever shows a token that nobody has signed, by OAUTHBEARER.
+    pub fn start_with_tokens() -> SecuredBroker {
+        SecuredBroker::start_with(
+            &[],
+            &[
+                "sasl.enabled.mechanisms=OAUTHBEARER",
+                "listener.name.proxied.oauthbearer.sasl.jaas.config=\
+                 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+                 unsecuredLoginStringClaim_sub=\"broker\" unsecuredValidatorAllowableClockSkewMs=\"3000\";",
+            ],
+        )
+    }
+
+    fn start_with(users: &[(&str, &str)], more: &[&str]) -> SecuredBroker {
         let (jars, data, ports) = (jars(), tempfile::tempdir().unwrap(), [Ports::free()]);
         let store = make_certificate(data.path());
         let Ports { plain, behind_proxy: secured, .. } = ports[0];
@@ -34,6 +56,7 @@ impl SecuredBroker {
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
             "super.users=User:ANONYMOUS".to_owned(),
         ]);
+        settings.extend(more.iter().map(|setting| (*setting).to_owned()));
         let scram = |(user, password): &(&str, &str)| {
             ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={user},password={password}]")]
         };

@@ -28,6 +28,8 @@ pub struct Scope {
     pub begins: Timestamp,
     pub ends: Timestamp,
     pub zone: Tz,
+    /// Keys of the sources on which the policy rests today; `None`: there is no such policy any more.
+    pub sources: Option<BTreeSet<String>>,
 }
 
 /// Entries must come in the order of their partitions: a command before its answers.
@@ -84,7 +86,7 @@ enum Outcome {
     Outstanding,
 }
 
-/// An order to release or stop the policy, put together from the shards that heard it.
+/// An order that releases or stops the policy, or accepts a doubt about one of its sources, put together from the shards that heard it.
 #[derive(Debug)]
 struct Ordered {
     time: Timestamp,
@@ -197,7 +199,7 @@ impl Certificate {
                 }
             }
             Entry::Policy(policy) if policy.policy == self.scope.policy => self.promises.take(time, policy),
-            Entry::Instruction(instruction) if self.is_in_period(time) => self.take_order(time, instruction),
+            Entry::Instruction(instruction) if time < self.scope.ends => self.take_order(time, instruction),
             _ => {}
         }
     }
@@ -230,7 +232,7 @@ impl Certificate {
         let concerns = match &instruction.order {
             Order::Release { policy, .. } | Order::Stop { policy: Some(policy) } => *policy == self.scope.policy,
             Order::Stop { policy: None } => true,
-            Order::Accept { .. } => false,
+            Order::Accept { source, .. } => self.scope.sources.as_ref().is_none_or(|sources| sources.contains(source)),
         };
         if !concerns {
             return;
@@ -327,7 +329,7 @@ impl Certificate {
         let (places, untold) = self.places(texts);
         (1..).zip(places).try_for_each(|(number, place)| write_text(out, number, &texts.0[place], *zone))?;
         untold.iter().try_for_each(|version| writeln!(out, "version {version}: its text is not in evidence"))?;
-        self.write_orders(out)?;
+        self.write_orders(out, texts)?;
         self.write_counts(out)?;
         let lines: Vec<String> = self.in_order().into_iter().map(|(id, line)| self.line(id, line)).collect();
         writeln!(
@@ -340,34 +342,59 @@ impl Certificate {
         writeln!(out, "to check it: sed -n '/^{BEGIN}$/,/^{END}$/p' FILE | sed '1d;$d' | sha256sum")
     }
 
-    fn write_orders(&self, out: &mut String) -> std::fmt::Result {
-        if self.orders.is_empty() {
+    fn write_orders(&self, out: &mut String, texts: &Texts) -> std::fmt::Result {
+        let orders = self.orders_in_force(texts);
+        if orders.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\norders in the period\n")?;
-        for Ordered { time, instruction, obeyed, customers, refused } in self.orders_in_order() {
+        writeln!(out, "\norders in force in the period\n")?;
+        for Ordered { time, instruction, obeyed, customers, refused } in orders {
             let what = match &instruction.order {
                 Order::Release { due_before, .. } => {
                     format!("release of {customers} due by {}", self.last_day_before(*due_before))
                 }
                 Order::Stop { policy: Some(_) } => "stop".to_owned(),
                 Order::Stop { policy: None } => "stop of all policies".to_owned(),
-                Order::Accept { .. } => continue,
+                Order::Accept { source, doubt } => format!("{doubt} of {source} accepted"),
             };
             let [by, reason] = [&instruction.by, &instruction.reason].map(|text| in_one_line(text));
             let id = instruction.id;
             writeln!(out, "{}  {what}, by {by}: {reason} ({id})", self.local(*time))?;
-            writeln!(out, "    obeyed by {obeyed} shards, refused by {refused}")?;
+            let before = if self.is_in_period(*time) { "" } else { "; given before the period" };
+            writeln!(out, "    obeyed by {obeyed} shards, refused by {refused}{before}")?;
         }
         Ok(())
     }
 
-    /// As they were given: times are seconds, and of one second the ids tell, which begin with their time
-    /// (UUIDv7, RFC 9562).
-    fn orders_in_order(&self) -> Vec<&Ordered> {
+    /// Those given in the period, and of those before it what may still have counted then: a stop that no release had
+    /// lifted; a release for deadlines in the period, of a version that was in force; of each doubt about a source the
+    /// last acceptance. As they were given: times are seconds, and of one second the ids tell, which begin with their
+    /// time (UUIDv7, RFC 9562).
+    fn orders_in_force(&self, texts: &Texts) -> Vec<&Ordered> {
         let mut orders: Vec<&Ordered> = self.orders.values().collect();
         orders.sort_by_key(|ordered| (ordered.time, ordered.instruction.id));
-        orders
+        let before = orders.partition_point(|ordered| ordered.time < self.scope.begins);
+        let in_force: BTreeSet<&str> = texts
+            .in_force(&self.scope.policy, self.scope.begins, self.scope.ends)
+            .into_iter()
+            .map(|place| texts.0[place].policy_version.as_str())
+            .collect();
+        let counts = |place: usize| {
+            let (ordered, later) = (orders[place], &orders[place + 1..before]);
+            let is_later = |is_it: &dyn Fn(&Order) -> bool| {
+                later.iter().any(|ordered| ordered.obeyed > 0 && is_it(&ordered.instruction.order))
+            };
+            ordered.obeyed > 0
+                && match &ordered.instruction.order {
+                    Order::Stop { .. } => !is_later(&|order| matches!(order, Order::Release { .. })),
+                    Order::Release { due_before, policy_version, .. } => {
+                        let is_stopped = is_later(&|order| matches!(order, Order::Stop { .. }));
+                        *due_before > self.scope.begins && in_force.contains(policy_version.as_str()) && !is_stopped
+                    }
+                    accepted @ Order::Accept { .. } => !is_later(&|order| order == accepted),
+                }
+        };
+        (0..orders.len()).filter(|&place| place >= before || counts(place)).map(|place| orders[place]).collect()
     }
 
     fn last_day_before(&self, at: Timestamp) -> NaiveDate {
@@ -395,7 +422,8 @@ impl Certificate {
         let (places, untold) = self.places(&texts);
         let policies: Vec<Value> = places.into_iter().map(|place| policy_value(&texts, place)).collect();
         let counts: Vec<Value> = self.counts().iter().map(count_value).collect();
-        let orders: Vec<Value> = self.orders_in_order().into_iter().map(|ordered| self.order_value(ordered)).collect();
+        let orders: Vec<Value> =
+            self.orders_in_force(&texts).into_iter().map(|ordered| self.order_value(ordered)).collect();
         let lines = self.in_order();
         let texts: Vec<String> = lines.iter().map(|(id, line)| self.line(*id, line)).collect();
         let commands: Vec<Value> = lines.iter().map(|(id, line)| self.command_value(*id, line)).collect();
@@ -420,14 +448,16 @@ impl Certificate {
     fn order_value(&self, ordered: &Ordered) -> Value {
         let Ordered { time, instruction: Instruction { id, order, by, reason, .. }, obeyed, customers, refused } =
             ordered;
-        let (order, due_by) = match order {
-            Order::Release { due_before, .. } => ("release", Some(self.last_day_before(*due_before).to_string())),
-            Order::Stop { .. } => ("stop", None),
-            Order::Accept { .. } => ("accept", None),
+        let (order, due_by, accepted) = match order {
+            Order::Release { due_before, .. } => ("release", Some(self.last_day_before(*due_before).to_string()), None),
+            Order::Stop { .. } => ("stop", None, None),
+            Order::Accept { source, doubt } => ("accept", None, Some((source, doubt))),
         };
         json!({
             "id": id, "order": order, "time": self.local(*time), "by": by, "reason": reason, "due_by": due_by,
+            "source": accepted.map(|(source, _)| source), "doubt": accepted.map(|(_, doubt)| doubt),
             "customers": customers, "shards_obeyed": obeyed, "shards_refused": refused,
+            "before_period": !self.is_in_period(*time),
         })
     }
 }

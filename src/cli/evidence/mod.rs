@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::http::outside::EvidenceOf;
 use crate::kafka::clients::Clients;
 use crate::retention::calendar::{Timestamp, first_instant_after, first_instant_of};
+use crate::retention::policy::SourceIndex;
 use crate::wire::audit::Entry;
 use anyhow::Context;
 use certificate::{Certificate, Scope};
@@ -38,7 +39,7 @@ use timeline::Timeline;
 With -c it reads the application's audit topic as of now; the service need not run. With --url a running instance
 does, and the look-up stands in audit. The evidence key finds the customer:
 evidence names nobody. A certificate lists the commands that first left in the period, with what has become of them
-since. Its SHA-256 is that of the listed lines, each with a line feed; with --json, of the members of each command
+since, and the releases, stops and acceptances that were in force then. Its SHA-256 is that of the listed lines, each with a line feed; with --json, of the members of each command
 in the order of the text, with one space between. Exits with 1 if there is no such evidence.")]
 pub struct EvidenceArgs {
     #[command(flatten)]
@@ -119,7 +120,11 @@ pub fn found(clients: &Clients, config: &Config, of: &EvidenceOf, as_text: bool)
 }
 
 fn scope(config: &Config, policy: &str, from: NaiveDate, to: NaiveDate) -> Scope {
+    let index = config.rules.policy_by_key(policy);
+    let sources = index.map(|index| &config.rules.policies[usize::from(index.0)].sources);
+    let key = |source: &SourceIndex| config.rules.sources[usize::from(source.0)].key.clone();
     Scope {
+        sources: sources.map(|sources| sources.iter().map(key).collect()),
         application: config.application.clone(),
         policy: policy.to_owned(),
         from,

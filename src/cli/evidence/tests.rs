@@ -9,13 +9,14 @@ use crate::retention::decide::Answered;
 use crate::retention::policy::{Action, Mode};
 use crate::retention::pseudonym::{Pseudonym, PseudonymKey};
 use crate::wire::audit::{
-    Acknowledged, Entry, Floor, Forgotten, Instruction, Kept, Next, Order, Policy, Sent, Since, Stage,
+    Acknowledged, Entry, Floor, Forgotten, Instruction, Kept, Next, NotResent, Order, Ordered, OrderedKind, Policy,
+    Sent, Since, Stage,
 };
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 const ZONE: Tz = Tz::Europe__Amsterdam;
@@ -249,6 +250,7 @@ fn certificate() -> Certificate {
         begins: first_instant_of(from, ZONE),
         ends: first_instant_after(to, ZONE),
         zone: ZONE,
+        sources: Some(BTreeSet::from(["shop".to_owned(), "web".to_owned()])),
     })
 }
 
@@ -382,7 +384,7 @@ policy as it was
     floor: name for P1Y from the last purchase, from the end of that year (a law)
     mode: enforce; to be reviewed by 2027-06-01; calendar of Europe/Amsterdam
 
-orders in the period
+orders in force in the period
 
 2026-03-05T08:00:00+01:00  release of 42 due by 2026-03-31, by privacy: quarter's list (00000000-0000-0000-0000-00000000004d)
     obeyed by 2 shards, refused by 1
@@ -439,4 +441,108 @@ fn texts_in_force_in_the_period_are_told() {
         [("1111", "2025-01"), ("2222", "2025-06"), ("3333", "2026-06"), ("2222", "2026-07")],
         "a shard that was behind still sent under the first"
     );
+}
+
+/// Of what was ordered before the period, only what may still have counted in it.
+#[test]
+fn orders_in_force_in_the_period_are_told() {
+    let mut certificate = certificate();
+    certificate.take("offers", at("2025-06-01T00:00:00Z"), Entry::Policy(policy("2222", "2025-06-01T00:00:00Z")));
+    let mut number = 0;
+    let mut take = |time: &str, order: Order, refused: Option<&str>| {
+        number += 1;
+        let (by, reason, refused) = ("privacy".to_owned(), format!("{number}"), refused.map(str::to_owned));
+        let instruction = Instruction { id: id(number), order, by, reason, shard: 0, refused };
+        certificate.take("", at(time), Entry::Instruction(instruction));
+    };
+    let release = |version: &str, due_before: &str| Order::Release {
+        policy: "offers".to_owned(),
+        policy_version: version.to_owned(),
+        due_before: at(due_before),
+        at_most: 1,
+        per_day: None,
+    };
+    let stop = |policy: Option<&str>| Order::Stop { policy: policy.map(str::to_owned) };
+    let accept = |source: &str, doubt: &str| Order::Accept { source: source.to_owned(), doubt: doubt.to_owned() };
+    take("2025-07-01T00:00:00Z", stop(None), None); // 1: lifted by 3
+    take("2025-07-02T00:00:00Z", release("1111", "2027-01-01T00:00:00Z"), None); // 2: of a version that was over
+    take("2025-07-03T00:00:00Z", release("2222", "2025-08-01T00:00:00Z"), None); // 3: for deadlines before
+    take("2025-12-01T00:00:00Z", release("2222", "2026-02-01T00:00:00Z"), None); // 4: told
+    take("2025-12-02T00:00:00Z", release("2222", "2026-02-01T00:00:00Z"), Some("too many")); // 5: refused
+    take("2025-12-03T00:00:00Z", accept("web", "silence"), None); // 6: overtaken by 7
+    take("2025-12-04T00:00:00Z", accept("web", "silence"), None); // 7: told
+    take("2025-12-05T00:00:00Z", accept("web", "gap"), None); // 8: told
+    take("2025-12-06T00:00:00Z", accept("desk", "gap"), None); // 9: the policy does not rest on it
+    take("2026-03-01T00:00:00Z", accept("shop", "rejects"), None); // 10: told
+    take("2026-03-02T00:00:00Z", stop(Some("newsletter")), None); // 11: another policy
+    take("2026-03-03T00:00:00Z", stop(Some("offers")), Some("no")); // 12: told, with its refusal
+    take("2027-01-02T00:00:00Z", stop(None), None); // 13: after
+    certificate.take("key", at("2026-03-05T08:00:00Z"), Entry::Sent(expire(1)));
+    let told: Value = serde_json::from_str(&certificate.json(0)).unwrap();
+    let told: Vec<Value> = told["orders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| json!([order["reason"], order["order"], order["source"], order["doubt"], order["before_period"]]))
+        .collect();
+    assert_eq!(
+        json!(told),
+        json!([
+            ["4", "release", null, null, true],
+            ["7", "accept", "web", "silence", true],
+            ["8", "accept", "web", "gap", true],
+            ["10", "accept", "shop", "rejects", false],
+            ["12", "stop", null, null, false],
+        ])
+    );
+}
+
+#[test]
+fn an_acceptance_is_told_in_words() {
+    let mut certificate = certificate();
+    let order = Order::Accept { source: "web".to_owned(), doubt: "silence".to_owned() };
+    let (by, reason) = ("Petra de Vries".to_owned(), "the shop moves".to_owned());
+    for (shard, refused) in [(0, None), (1, None), (2, Some("there is no doubt".to_owned()))] {
+        let (order, by, reason) = (order.clone(), by.clone(), reason.clone());
+        let instruction = Instruction { id: id(7), order, by, reason, shard, refused };
+        certificate.take("", at("2025-12-31T07:00:00Z"), Entry::Instruction(instruction));
+    }
+    let told = certificate.text(0);
+    let id = id(7);
+    let expected = format!(
+        "orders in force in the period\n\n2025-12-31T08:00:00+01:00  silence of web accepted, by Petra de Vries: the \
+         shop moves ({id})\n    obeyed by 2 shards, refused by 1; given before the period\n"
+    );
+    assert!(told.contains(&expected), "{told}");
+}
+
+/// What was ordered to be sent once more, and why it was not.
+#[test]
+fn a_timeline_tells_of_what_is_sent_once_more() {
+    let mut timeline = Timeline::new(pseudonym("4711"), ZONE);
+    let key = pseudonym("4711").to_string();
+    let ordered = Ordered {
+        order: OrderedKind::Resend,
+        by: "privacy".to_owned(),
+        reason: "CRM-88".to_owned(),
+        hold: None,
+        target: Some("crm".to_owned()),
+        id: Some(id(9)),
+    };
+    timeline.take(&key, at("2026-05-01T08:00:00Z"), Entry::Ordered(ordered));
+    let why = "the customer is held".to_owned();
+    let not = NotResent { order: id(9), target: "crm".to_owned(), why };
+    timeline.take(&key, at("2026-05-01T08:00:01Z"), Entry::NotResent(not));
+    let since = Since { kind: "forgotten".to_owned(), date: "2026-03-15".to_owned() };
+    let sent = Sent { since, deadline: "2026-05-01T10:00:00+02:00".to_owned(), ..expire(3) };
+    timeline.take(&key, at("2026-05-03T08:00:00Z"), Entry::Sent(sent));
+    let (told, id) = (timeline.text(0), id(9));
+    for part in [
+        format!("privacy ordered that crm be told once more ({id}): CRM-88"),
+        format!("crm is not told once more ({id}): the customer is held"),
+        "once more, ordered at 2026-05-01T10:00:00+02:00; forgotten on 2026-03-15, because its period has run out"
+            .to_owned(),
+    ] {
+        assert!(told.contains(&part), "{part}\n{told}");
+    }
 }

@@ -4,9 +4,9 @@ use super::promises::{Promises, Texts, write as write_text};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Cause, Verb};
 use crate::retention::customer::AckResult;
-use crate::retention::decide::Answered;
+use crate::retention::decide::{Answered, FORGOTTEN};
 use crate::retention::pseudonym::Pseudonym;
-use crate::wire::audit::{Acknowledged, Entry, Forgotten, Ordered, OrderedKind, Question, Sent, encode};
+use crate::wire::audit::{Acknowledged, Entry, Forgotten, NotResent, Ordered, OrderedKind, Question, Sent, encode};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -30,7 +30,12 @@ impl Timeline {
     pub fn take(&mut self, key: &str, time: Timestamp, entry: Entry) {
         match entry {
             Entry::Policy(policy) => self.promises.take(time, policy),
-            Entry::Sent(_) | Entry::Acknowledged(_) | Entry::Forgotten(_) | Entry::LookUp(_) | Entry::Ordered(_)
+            Entry::Sent(_)
+            | Entry::Acknowledged(_)
+            | Entry::Forgotten(_)
+            | Entry::LookUp(_)
+            | Entry::Ordered(_)
+            | Entry::NotResent(_)
                 if key == self.pseudonym =>
             {
                 self.entries.push((time, entry));
@@ -79,6 +84,9 @@ impl Timeline {
                         writeln!(out, "{} asked for {question}", look_up.by)?;
                     }
                     Entry::Ordered(ordered) => write_ordered(&mut out, ordered)?,
+                    Entry::NotResent(NotResent { order, target, why }) => {
+                        writeln!(out, "{target} is not told once more ({order}): {why}")?;
+                    }
                     Entry::Policy(_) | Entry::Instruction(_) | Entry::Brake(_) => {}
                 }
             }
@@ -148,7 +156,11 @@ fn write_sent(out: &mut String, sent: &Sent, text: Option<usize>, zone: Tz) -> s
         Cause::ErasureRequest => "erasure was asked for",
     };
     let (kind, date) = (&sent.since.kind, &sent.since.date);
-    writeln!(out, "    because {because}: since {kind} on {date}, deadline {}", sent.deadline)?;
+    if kind == FORGOTTEN {
+        writeln!(out, "    once more, ordered at {}; forgotten on {date}, because {because}", sent.deadline)?;
+    } else {
+        writeln!(out, "    because {because}: since {kind} on {date}, deadline {}", sent.deadline)?;
+    }
     if let Some(by) = &sent.deferred_by {
         writeln!(out, "    deferred by {by}")?;
     }
@@ -182,12 +194,17 @@ fn write_acknowledged(out: &mut String, ack: &Acknowledged, zone: Tz) -> std::fm
 }
 
 fn write_ordered(out: &mut String, ordered: &Ordered) -> std::fmt::Result {
-    let Ordered { order, by, reason, hold } = ordered;
+    let Ordered { order, by, reason, hold, target, id } = ordered;
     let hold = hold.as_deref().unwrap_or_default();
     match order {
         OrderedKind::Hold => writeln!(out, "{by} placed the hold {hold}: {reason}"),
         OrderedKind::Unhold => writeln!(out, "{by} lifted the hold {hold}: {reason}"),
         OrderedKind::Erase => writeln!(out, "{by} asked for erasure: {reason}"),
+        OrderedKind::Resend => {
+            let (target, id) =
+                (target.as_deref().unwrap_or_default(), id.map_or_else(String::new, |id| id.to_string()));
+            writeln!(out, "{by} ordered that {target} be told once more ({id}): {reason}")
+        }
     }
 }
 

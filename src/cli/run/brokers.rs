@@ -2,7 +2,7 @@
 
 use super::super::evidence;
 use crate::config::Config;
-use crate::http::outside::{EvidenceOf, ForShard, Outside, OutsideError, PeerAnswer};
+use crate::http::outside::{EvidenceOf, ForAudit, ForShard, Outside, OutsideError, PeerAnswer};
 use crate::kafka::clients::{Clients, Isolation};
 use crate::kafka::owners;
 use crate::retention::calendar::Timestamp;
@@ -97,6 +97,11 @@ struct Produced<'r> {
 }
 
 impl Produced<'_> {
+    fn for_audit(record: &ForAudit) -> Produced<'_> {
+        let key = (!record.key.is_empty()).then_some(record.key.as_bytes());
+        Produced { partition: None, key, value: &record.value }
+    }
+
     fn for_shard(record: &ForShard) -> Produced<'_> {
         Produced { partition: Some(record.shard), key: record.key.as_deref(), value: &record.value }
     }
@@ -152,9 +157,9 @@ impl Outside for Brokers {
         self.produce(&format!("{}.signals", self.application), records)
     }
 
-    fn audit(&self, key: &str, value: &[u8]) -> Result<(), OutsideError> {
-        let key = (!key.is_empty()).then_some(key.as_bytes());
-        self.produce(&format!("{}.audit", self.application), vec![Produced { partition: None, key, value }])
+    fn audit(&self, records: Vec<ForAudit>) -> Result<(), OutsideError> {
+        let records = records.iter().map(Produced::for_audit).collect();
+        self.produce(&format!("{}.audit", self.application), records)
     }
 
     fn evidence(&self, config: &Arc<Config>, of: &EvidenceOf, as_text: bool) -> Result<Option<String>, OutsideError> {

@@ -65,6 +65,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     logs::init(args.log_format);
+    // Until something has begun there is nothing to finish.
+    let is_starting = Arc::new(AtomicBool::new(true));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 0, is_starting.clone())?;
+    }
     let loaded = args.config.load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Arc::new(loaded.config);
@@ -74,6 +79,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     verify_access(&clients, &config)?;
     verify_topics(&clients, &config)?;
     let service = Service::start(&args, &clients, config, loaded.referred, listener)?;
+    is_starting.store(false, Ordering::Relaxed);
     service.watch(&args)
 }
 
@@ -257,6 +263,14 @@ impl Service {
             tracing::error!("application, kafka and topics need a restart; the old configuration stays in force");
             return Ok(());
         }
+        if new.evidence.pseudonyms != self.config.evidence.pseudonyms {
+            self.metrics.reload_successful.set(0);
+            tracing::error!(
+                "evidence.key must never change: the forgotten would not be known again, and evidence not be found. The old one stays in force; \
+                 put it back before this instance is started anew"
+            );
+            return Ok(());
+        }
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.metrics.reload_successful.set(1);
         prepare(&self.metrics, &new);
@@ -266,8 +280,14 @@ impl Service {
             self.wind_up(2);
             bail!("secrets of kafka have changed: to be started anew, with them");
         }
+        let is_the_same = new.hash == self.config.hash;
         self.config = new.clone();
         self.desk.reconfigure(new.clone());
+        if is_the_same {
+            // Nothing that decides: the gate stays as it is.
+            tracing::info!("the configuration decides as before; tokens were read anew");
+            return Ok(());
+        }
         for next in &self.next {
             *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.clone());
         }

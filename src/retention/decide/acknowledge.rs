@@ -41,6 +41,11 @@ pub fn acknowledge(record: &mut Record, ack: &Acknowledgement, heard: Heard) -> 
             return Answered::Command;
         }
     }
+    let mut resent = record.resends.iter_mut().flat_map(|resend| &mut resend.sent);
+    if let Some((_, sent)) = resent.find(|(_, sent)| sent.id == ack.command && sent.target == ack.target) {
+        sent.reply = merge(sent, ack, heard);
+        return Answered::Command;
+    }
     let done = ack.result == AckResult::Done;
     for place in 0..record.recalls.len() {
         let recalled = &record.recalls[place];

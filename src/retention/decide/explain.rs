@@ -2,11 +2,11 @@
 //! sending.
 
 use super::standing::{Candidate, Ground};
-use super::{Circumstances, Judgement, Obstacle, Prospect, View, with_judgement};
+use super::{Circumstances, Judgement, Obstacle, Prospect, View, as_judged};
 use crate::retention::activity::LastSeen;
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::{Kept, Since};
-use crate::retention::customer::{Record, Reply};
+use crate::retention::customer::{Left, Record, Reply};
 use crate::retention::policy::{PolicyIndex, TargetIndex};
 
 /// One policy for one customer, as things stand.
@@ -27,6 +27,18 @@ pub struct Outlook {
     pub awaits_answer: bool,
     /// By period, and on requests.
     pub next: Vec<Expected>,
+    /// What commands have left at targets because something keeps it there, and nobody has seen to since.
+    pub left: Vec<LeftBehind>,
+}
+
+/// What a removal has left at a target, as things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    pub target: TargetIndex,
+    /// What still stays, and for whom.
+    pub kept: Vec<Kept>,
+    /// When any of it may leave at the earliest; `None`: that is not for time alone to say.
+    pub earliest: Option<Timestamp>,
 }
 
 /// What a policy would send next, and for what that waits.
@@ -65,9 +77,7 @@ pub enum Wait {
 
 /// Where every policy stands for a customer. Sends nothing and changes nothing.
 pub fn explain(circumstances: Circumstances<'_>, seen: &[LastSeen], record: &Record) -> Vec<Outlook> {
-    let mut record = record.clone();
-    with_judgement(circumstances, seen, &mut record, |judgement| {
-        judgement.withdraw();
+    as_judged(circumstances, seen, record, |judgement| {
         judgement.policy_indices().map(|policy| judgement.outlook(policy)).collect()
     })
 }
@@ -90,11 +100,7 @@ pub fn standing_at(
     seen: &[LastSeen],
     record: &Record,
 ) -> Standing {
-    let mut record = record.clone();
-    with_judgement(circumstances, seen, &mut record, |judgement| {
-        judgement.withdraw();
-        judgement.standing_at(target)
-    })
+    as_judged(circumstances, seen, record, |judgement| judgement.standing_at(target))
 }
 
 impl Judgement<'_> {
@@ -119,7 +125,25 @@ impl Judgement<'_> {
             removed: self.is_removed(policy),
             awaits_answer: stages.clone().any(is_warned_unanswered),
             next: self.candidates(policy).iter().map(|candidate| self.expected(candidate)).collect(),
+            left: self.course(policy).map_or_else(Vec::new, |course| {
+                course.left.iter().filter_map(|left| self.left_behind(policy, left)).collect()
+            }),
         }
+    }
+
+    /// `None`: nothing more comes of it, or nothing keeps it any more, and it comes next.
+    fn left_behind(&self, policy: PolicyIndex, left: &Left) -> Option<LeftBehind> {
+        let target = self.rules().target_by_key(&left.target)?;
+        if self.is_left_over(policy, left) || (left.request.is_none() && self.course_start(policy).is_none()) {
+            return None;
+        }
+        let view = if left.request.is_some() { View::on_request() } else { View::by_period() };
+        let parted = self.part(policy, target, view, |name| left.categories.contains(name));
+        if parted.kept.is_empty() || !parted.named.is_empty() {
+            return None;
+        }
+        let ends = parted.kept.iter().filter_map(|kept| self.free_from(policy, &kept.category, target, view));
+        Some(LeftBehind { target, earliest: ends.min(), kept: parted.kept })
     }
 
     fn expected(&self, candidate: &Candidate) -> Expected {
@@ -199,13 +223,18 @@ impl Judgement<'_> {
 
     fn standing_at(&self, target: TargetIndex) -> Standing {
         let key = &self.rules().target(target).key;
+        let mut resends = self.record.resends.iter().filter(|resend| resend.target == *key);
+        if resends.any(|resend| resend.waits() || resend.is_unanswered()) {
+            return Standing::Due;
+        }
         let speaks = |policy: &PolicyIndex| {
             let stages = &self.policy(*policy).stages;
             stages.iter().any(|stage| stage.action.removes() && stage.targets.contains(&target))
         };
         let removals = self.record.courses.iter().flat_map(|course| &course.sent);
         let removals = removals.filter(|sent| sent.stage.action.removes() && sent.target == *key);
-        let mut removed = false;
+        // Of whom nothing else is known, everything had been removed.
+        let mut removed = !self.record.resends.is_empty();
         for sent in removals {
             match sent.reply {
                 Reply::Done { .. } => removed = true,

@@ -2,12 +2,13 @@
 
 use super::hear::course_mut;
 use super::lease::is_overtaken;
+use super::resend::{is_only_resent, last_resent};
 use super::standing::ground;
 use super::{Blocked, Judgement, Obstacle, Wake};
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::claims::Claim;
 use crate::retention::command::Cause;
-use crate::retention::customer::{Record, Reply, Sent};
+use crate::retention::customer::{Record, Reply, Resend, Sent};
 use crate::retention::gate::KnownSince;
 use crate::retention::policy::{PolicyIndex, Rulebook};
 
@@ -89,7 +90,10 @@ impl Judgement<'_> {
         // Whomever policies mean by now.
         let has_start = |policy| ground(self.circumstances, policy, self.seen, claims).is_some();
         let had_start = self.policy_indices().any(has_start);
-        if is_held || !had_start || !self.record.recalls.is_empty() {
+        let only_resent = is_only_resent(self.record, had_start);
+        let is_under_way = |resend: &Resend| resend.waits() || resend.is_unanswered();
+        let is_resending = self.record.resends.iter().any(is_under_way);
+        if is_held || !(had_start || only_resent) || is_resending || !self.record.recalls.is_empty() {
             return None;
         }
         let courses = &self.record.courses;
@@ -107,17 +111,20 @@ impl Judgement<'_> {
             return None;
         }
         let sent = courses.iter().flat_map(|course| &course.sent);
-        if !sent.clone().any(|sent| sent.stage.action.removes()) {
+        if !only_resent && !sent.clone().any(|sent| sent.stage.action.removes()) {
             return None;
         }
-        let last = sent.max_by_key(|sent| sent.first_sent_at)?;
-        let policies = courses.iter().filter(|course| !course.sent.is_empty());
+        let by_courses = sent.map(|sent| (sent.first_sent_at, sent.cause));
+        let (end, cause) = by_courses.chain(last_resent(self.record)).max_by_key(|(at, _)| *at)?;
+        let by_courses = courses.iter().filter(|course| !course.sent.is_empty()).map(|course| &course.policy);
+        let policies = by_courses.chain(self.record.resends.iter().flat_map(|resend| &resend.policies));
+        let policies: std::collections::BTreeSet<&String> = policies.collect();
         let withdrawn = claims.consents.iter();
         Some(Farewell {
-            end: last.first_sent_at,
-            served: self.rules().resolution.apply(last.first_sent_at, self.rules().zone) - Seconds(1),
-            cause: last.cause,
-            policies: policies.map(|course| course.policy.clone()).collect(),
+            end,
+            served: self.rules().resolution.apply(end, self.rules().zone) - Seconds(1),
+            cause,
+            policies: policies.into_iter().cloned().collect(),
             withdrawn: withdrawn
                 .filter_map(|consent| Some((consent.name.clone(), consent.withdrawn_last()?)))
                 .collect(),

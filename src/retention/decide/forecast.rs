@@ -5,7 +5,7 @@
 //! of something that other policies will still keep then is foretold all the same.
 
 use super::standing::{Candidate, Ground, Start, stage_deadline};
-use super::{Circumstances, Judgement, with_judgement};
+use super::{Circumstances, Judgement, as_judged};
 use crate::retention::activity::LastSeen;
 use crate::retention::calendar::{Period, Timestamp, first_instant_after, local_date};
 use crate::retention::customer::Record;
@@ -30,11 +30,7 @@ pub fn coming(
     seen: &[LastSeen],
     record: &Record,
 ) -> Vec<Coming> {
-    let mut record = record.clone();
-    with_judgement(circumstances, seen, &mut record, |judgement| {
-        judgement.withdraw();
-        judgement.coming(policy)
-    })
+    as_judged(circumstances, seen, record, |judgement| judgement.coming(policy))
 }
 
 /// The same for customers of whom nothing but activity is known, and whose periods start at `start`.

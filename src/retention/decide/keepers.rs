@@ -58,6 +58,11 @@ impl Judgement<'_> {
         if view.on_request {
             return None;
         }
+        self.policy_that_keeps(policy, category, target, view)
+    }
+
+    /// The first other policy that needs a category at a target.
+    fn policy_that_keeps(&self, policy: PolicyIndex, category: u8, target: TargetIndex, view: View) -> Option<String> {
         let keeps = |other: &PolicyIndex| {
             let rules = self.policy(*other);
             *other != policy
@@ -93,6 +98,30 @@ impl Judgement<'_> {
             FloorStanding::Unknown => view.unknown_keeps,
             FloorStanding::Until(deadline) => deadline + self.policy(policy).lateness > self.now(),
         }
+    }
+
+    /// When nothing keeps a category at a target any more but for what only time ends: floors, and holds with an end.
+    /// `None`: something else keeps it, too.
+    pub(super) fn free_from(
+        &self,
+        policy: PolicyIndex,
+        name: &str,
+        target: TargetIndex,
+        view: View,
+    ) -> Option<Timestamp> {
+        let category = self.category(name)?;
+        let floor = match self.floor(category) {
+            FloorStanding::Until(deadline) => deadline + self.policy(policy).lateness,
+            FloorStanding::Empty => self.now(),
+            FloorStanding::Unknown => return None,
+        };
+        // Of a period holds defer the whole command.
+        let ends: Option<Vec<Timestamp>> =
+            self.stops(policy, view.answered).into_iter().map(|stop| stop.until).collect();
+        if !view.on_request && self.policy_that_keeps(policy, category, target, view).is_some() {
+            return None;
+        }
+        ends?.into_iter().chain([floor, self.now()]).max()
     }
 
     /// What a policy keeps of what was left for longer than its floor did, or the hold (`hold:ID`), and was

@@ -198,7 +198,7 @@ pub(super) fn is_overtaken(course: &Course, place: usize) -> bool {
 }
 
 /// When a command is to be sent again; `None`: never, it is done.
-fn renewal(sent: &Sent) -> Option<Timestamp> {
+pub(super) fn renewal(sent: &Sent) -> Option<Timestamp> {
     match sent.reply {
         Reply::Done { .. } => None,
         Reply::None | Reply::Failed { .. } => sent.expires,

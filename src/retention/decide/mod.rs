@@ -7,7 +7,7 @@
 //! 2. [`lease`]: recalls and commands without an answer are sent again when their time has come.
 //! 3. [`send`]: what is due on request ([`request`]) leaves, then what is due by period ([`standing`]), by
 //!    deadline, then by policy key, each seeing the one before, unless a hold [defers](defer) it. [`keepers`] part what
-//!    it names from what stays.
+//!    it names from what stays. What a person has ordered to be sent once more ([`mod@resend`]) comes last.
 //! 4. the next [`Wake`], and whether our own record may go ([`farewell`]).
 //!
 //! [`mod@explain`] and [`forecast`] look at the same, and decide nothing.
@@ -23,15 +23,17 @@ mod hear;
 mod keepers;
 mod lease;
 mod request;
+mod resend;
 mod send;
 mod standing;
 mod withdraw;
 
 pub use acknowledge::{Answered, Heard, acknowledge};
-pub use explain::{Expected, Outlook, Standing, Wait, explain, standing_at};
+pub use explain::{Expected, LeftBehind, Outlook, Standing, Wait, explain, standing_at};
 pub use farewell::{Farewell, is_from_before};
 pub use forecast::{Coming, coming, coming_from};
 pub use hear::{hear, see};
+pub use resend::{Dropped, FORGOTTEN, NotResent, ResendOrder, order_resend};
 pub use standing::{Start, StartKind, applies, starting_point};
 
 use super::activity::LastSeen;
@@ -95,6 +97,8 @@ pub struct Wake {
     pub blocked: Vec<Blocked>,
     /// Nothing more will come of this customer: the record may go.
     pub farewell: Option<Farewell>,
+    /// Orders to send something once more that have just ended, and why.
+    pub dropped: Vec<Dropped>,
 }
 
 /// Something due that does not leave.
@@ -164,10 +168,12 @@ pub fn judge(
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     hear::note_withdrawals(circumstances, seen, record);
-    let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out };
+    let dropped = Vec::new();
+    let mut judgement = Judgement { circumstances, customer, seen, grounds, floors, record, out, dropped };
     judgement.note_returns();
     judgement.note_stops();
     judgement.withdraw();
+    judgement.withdraw_resends();
     judgement.repeat_recalls();
     let has_recalled = judgement.renew_leases();
     judgement.send_what_is_due();
@@ -175,8 +181,10 @@ pub fn judge(
     while has_recalled && judgement.withdraw() {
         judgement.send_what_is_due();
     }
+    judgement.send_resends();
     judgement.note_what_outlasts_floors();
     judgement.forget_deferrals();
+    judgement.forget_resends();
     let wake = judgement.wake();
     for course in &mut record.courses {
         course.retained.retain(|retained| retained.until > circumstances.now);
@@ -204,17 +212,29 @@ pub fn prospects(
     seen: &[LastSeen],
     record: &Record,
 ) -> Vec<Prospect> {
+    as_judged(circumstances, seen, record, |judgement| judgement.prospects(policy))
+}
+
+/// Looks at a customer as they would stand in the middle of a judgement, when what has lost its ground is gone and
+/// nothing has been sent yet; and changes nothing.
+fn as_judged<T>(
+    circumstances: Circumstances<'_>,
+    seen: &[LastSeen],
+    record: &Record,
+    look: impl FnOnce(&Judgement<'_>) -> T,
+) -> T {
     let mut record = record.clone();
     hear::note_withdrawals(circumstances, seen, &mut record);
     with_judgement(circumstances, seen, &mut record, |judgement| {
         judgement.note_returns();
+        judgement.note_stops();
         judgement.withdraw();
-        judgement.prospects(policy)
+        judgement.withdraw_resends();
+        look(judgement)
     })
 }
 
-/// Looks at a customer as a judgement does, and decides nothing: who they are only matters to the identity
-/// of what is sent.
+/// Looks at a customer as a judgement does: who they are only matters to the identity of what is sent.
 fn with_judgement<T>(
     circumstances: Circumstances<'_>,
     seen: &[LastSeen],
@@ -224,7 +244,8 @@ fn with_judgement<T>(
     let grounds = standing::grounds(circumstances, seen, &record.claims);
     let floors = standing::floors(circumstances, seen);
     let mut out = Vec::new();
-    look(&mut Judgement { circumstances, customer: "", seen, grounds, floors, record, out: &mut out })
+    let dropped = Vec::new();
+    look(&mut Judgement { circumstances, customer: "", seen, grounds, floors, record, out: &mut out, dropped })
 }
 
 /// One customer under judgement.
@@ -238,6 +259,7 @@ struct Judgement<'a> {
     floors: Vec<FloorStanding>,
     record: &'a mut Record,
     out: &'a mut Vec<Command>,
+    dropped: Vec<Dropped>,
 }
 
 impl<'a> Judgement<'a> {
@@ -339,8 +361,9 @@ impl<'a> Judgement<'a> {
     }
 
     fn wake(&mut self) -> Wake {
-        let mut wake = Wake::default();
+        let mut wake = Wake { dropped: std::mem::take(&mut self.dropped), ..Wake::default() };
         self.wake_for_leases(&mut wake);
+        self.wake_for_resends(&mut wake);
         for policy in self.policy_indices() {
             for candidate in self.candidates(policy) {
                 self.wake_for_candidate(&candidate, &mut wake);

@@ -178,29 +178,16 @@ impl Judgement<'_> {
     /// The command as it leaves now: the latest attempt of what was sent.
     pub(super) fn command_of(&self, course: usize, place: usize, target: TargetIndex) -> Command {
         let Course { policy, sent, .. } = &self.record.courses[course];
-        let sent = &sent[place];
-        Command {
-            id: sent.id,
-            target,
-            verb: Verb::Act(sent.stage.action),
-            cause: sent.cause,
-            policy: policy.clone(),
-            policy_version: sent.policy_version.clone(),
-            categories: sent.categories.clone(),
-            kept: sent.kept.clone(),
-            since: sent.since.clone(),
-            deadline: sent.deadline,
-            deferred_by: sent.deferred_by.clone(),
-            next: sent.next,
-            recalls: None,
-            attempt: sent.attempt,
-            time: sent.sent_at,
-            expires: sent.expires,
-        }
+        command_of(policy, &sent[place], target)
     }
 
     fn command_id(&self, policy: &str, sent: &Sent) -> Uuid {
         self.id(policy, sent, sent.stage.action.name(), &[])
+    }
+
+    /// The order makes it another one than what was done before.
+    pub(super) fn resend_id(&self, policy: &str, sent: &Sent, order: Uuid) -> Uuid {
+        self.id(policy, sent, sent.stage.action.name(), order.as_bytes())
     }
 
     /// A recall's identity holds that of the command it cancels.
@@ -230,5 +217,27 @@ impl Judgement<'_> {
             name.extend_from_slice(part);
         }
         Uuid::new_v5(&self.rules().command_namespace, &name)
+    }
+}
+
+/// The latest attempt of what was sent.
+pub(super) fn command_of(policy: &str, sent: &Sent, target: TargetIndex) -> Command {
+    Command {
+        id: sent.id,
+        target,
+        verb: Verb::Act(sent.stage.action),
+        cause: sent.cause,
+        policy: policy.to_owned(),
+        policy_version: sent.policy_version.clone(),
+        categories: sent.categories.clone(),
+        kept: sent.kept.clone(),
+        since: sent.since.clone(),
+        deadline: sent.deadline,
+        deferred_by: sent.deferred_by.clone(),
+        next: sent.next,
+        recalls: None,
+        attempt: sent.attempt,
+        time: sent.sent_at,
+        expires: sent.expires,
     }
 }

@@ -219,7 +219,7 @@ impl Judgement<'_> {
 
     /// Sends the next attempt of every recall from `first` on. One to a target that doesn't acknowledge
     /// counts as answered; one to a target that has left the configuration waits for it to return.
-    fn send_recalls(&mut self, first: usize) {
+    pub(super) fn send_recalls(&mut self, first: usize) {
         let mut place = first;
         while place < self.record.recalls.len() {
             let Some(target) = self.rules().target_by_key(&self.record.recalls[place].command.target) else {

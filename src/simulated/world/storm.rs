@@ -36,7 +36,13 @@ pub struct Outcome {
 
 /// Runs a seed.
 pub fn run(seed: u64, with_lines: bool) -> Outcome {
-    let world = World::new(Plan::of(seed), with_lines);
+    run_plan(Plan::of(seed), with_lines)
+}
+
+/// Runs what a seed or a test has planned.
+pub fn run_plan(plan: Plan, with_lines: bool) -> Outcome {
+    let seed = plan.seed;
+    let world = World::new(plan, with_lines);
     let deaths = world.run();
     let violation = world.oracle.borrow_mut().violation.take();
     let commands = world.oracle.borrow().seen.len();

@@ -8,14 +8,15 @@ use crate::retention::calendar::Timestamp;
 use crate::retention::claims::Claim;
 use crate::retention::customer::{Acknowledgement, Record};
 use crate::retention::decide::{
-    Answered, Circumstances, Heard, Sending, Unlimited, acknowledge, hear, is_from_before, see,
+    Answered, Circumstances, Heard, NotResent, ResendOrder, Sending, Unlimited, acknowledge, hear, is_from_before,
+    order_resend, see,
 };
 use crate::track::ids::ID_BYTES_MAX;
 use crate::track::table::{Column, FOREIGN_MAX, Mark, Slot};
 use crate::wire::instruction::{self, INSTRUCTION};
 use crate::wire::partition::shard_of;
 use crate::wire::progress;
-use crate::wire::signal::Signal;
+use crate::wire::signal::{Resend, Signal};
 
 impl Shard {
     /// Takes in one record. It never panics on one, however broken.
@@ -49,6 +50,7 @@ impl Shard {
             Ok(Signal::Activity { kind, at }) => self.see(customer, kind, LastSeen::at(at)),
             Ok(Signal::Claim(claim)) => self.hear(customer, &claim),
             Ok(Signal::Acknowledgement(ack)) => Applied::Acknowledged(self.acknowledge(customer, &ack, append)),
+            Ok(Signal::Resend(resend)) => Applied::Ordered(self.resend(customer, &resend)),
             Err(_) => Applied::Garbage,
         }
     }
@@ -135,6 +137,51 @@ impl Shard {
         self.keep_record(slot, &record);
         self.mark_to_judge(slot);
         Applied::Merged
+    }
+
+    /// Takes in an order about somebody who has been forgotten, or is about to be. Nobody else is taken in by it.
+    fn resend(&mut self, customer: &[u8], resend: &Resend) -> Result<(), NotResent> {
+        let outcome = self.order_resend(customer, resend);
+        if let Err(why) = outcome {
+            self.tell_not_resent(customer, resend.order, &resend.target, why);
+        }
+        outcome
+    }
+
+    fn order_resend(&mut self, customer: &[u8], resend: &Resend) -> Result<(), NotResent> {
+        let target = self.config.rules.target_by_key(&resend.target).ok_or(NotResent::NoPolicy)?;
+        let given = resend.given().ok_or(NotResent::Unknown)?;
+        let order = ResendOrder { id: resend.order, given, target };
+        let farewell = self.forgotten.get(self.config.evidence.pseudonyms.of(customer)).cloned();
+        let known = self.table.find(customer);
+        if known.is_none() && farewell.is_none() {
+            return Err(NotResent::Unknown);
+        }
+        // Who comes anew by it is taken in only if it will be obeyed.
+        if known.is_none() {
+            let mut record = Record::default();
+            farewell.iter().for_each(|farewell| farewell.stand(&self.config.rules, &mut record));
+            let seen = vec![LastSeen::NEVER; self.tags.len()];
+            order_resend(self.circumstances_of_a_word(), &seen, &mut record, farewell.as_ref(), order)?;
+        }
+        let slot = known.or_else(|| self.welcome(customer)).ok_or(NotResent::Unknown)?;
+        let mut outcome = Ok(());
+        self.change_record(slot, |circumstances, seen, record| {
+            outcome = order_resend(circumstances, seen, record, farewell.as_ref(), order);
+            outcome.is_ok()
+        });
+        outcome
+    }
+
+    fn circumstances_of_a_word(&self) -> Circumstances<'_> {
+        Circumstances {
+            rules: &self.config.rules,
+            almanac: &self.almanac,
+            gate: &self.gate,
+            allowance: &Unlimited,
+            now: self.now.unwrap_or(Timestamp::MIN),
+            sending: Sending::RecallsOnly,
+        }
     }
 
     fn obey(&mut self, instruction: &Instruction, append: Timestamp) -> Result<(), Refusal> {

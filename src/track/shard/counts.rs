@@ -96,8 +96,12 @@ impl Counts {
         let sent = record.courses.iter().flat_map(|course| &course.sent);
         let unanswered = sent.filter(|sent| sent.expires.is_some() && is_unanswered(sent.reply));
         let is_overdue = |sent: &Sent| sent.attempt > 1 || matches!(sent.reply, Reply::Failed { .. });
+        // Nobody asked for these, so no month runs: they count where an answer is waited for, and nowhere else.
+        let resent = record.resends.iter().flat_map(|resend| &resend.sent).map(|(_, sent)| sent);
+        let resent = resent.filter(|sent| sent.expires.is_some() && is_unanswered(sent.reply));
         let recalled = record.recalls.iter().map(|recalled| (&recalled.command, recalled.attempt > 1));
-        for (sent, is_overdue) in unanswered.clone().map(|sent| (sent, is_overdue(sent))).chain(recalled) {
+        for (sent, is_overdue) in unanswered.clone().chain(resent).map(|sent| (sent, is_overdue(sent))).chain(recalled)
+        {
             if let Some(target) = rules.target_by_key(&sent.target) {
                 change(&mut self.unacknowledged[usize::from(target.0)]);
                 if is_overdue {

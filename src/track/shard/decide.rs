@@ -165,6 +165,7 @@ impl Shard {
             self.brake(&decided, &wake, moment);
             self.tell_sent(&decided, moment.now);
         }
+        self.tell_dropped(&wake.dropped, moment.now);
         let customer = std::str::from_utf8(&self.scratch.id).expect("only text is taken for a customer's id");
         out.add_commands(customer, &mut decided);
         self.scratch.decided = decided;

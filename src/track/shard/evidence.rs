@@ -6,10 +6,11 @@ use crate::retention::brake::{Instruction, Order, Refusal, limit};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::Command;
 use crate::retention::customer::Acknowledgement;
-use crate::retention::decide::{Answered, Due, Farewell};
+use crate::retention::decide::{self, Answered, Dropped, Due, Farewell};
 use crate::retention::policy::{Policy, PolicyIndex};
 use crate::retention::pseudonym::Pseudonym;
-use crate::wire::audit::{self, Acknowledged, Brake, Entry, Forgotten, Sent};
+use crate::wire::audit::{self, Acknowledged, Brake, Entry, Forgotten, NotResent, Sent};
+use uuid::Uuid;
 
 impl Shard {
     fn tell(&mut self, key: &[u8], entry: &Entry, time: Timestamp) {
@@ -55,6 +56,28 @@ impl Shard {
         for command in decided {
             self.tell_of(pseudonym, &Entry::Sent(Sent::of(command, &config.rules)), now);
         }
+    }
+
+    /// Why an order to send something once more is not obeyed, or not to its end, of the customer whose id is in the
+    /// scratch buffer.
+    pub(super) fn tell_dropped(&mut self, dropped: &[Dropped], now: Timestamp) {
+        if dropped.is_empty() {
+            return;
+        }
+        let pseudonym = self.config.evidence.pseudonyms.of(&self.scratch.id);
+        let config = self.config.clone();
+        for Dropped { order, target, why } in dropped {
+            let target = config.rules.target(*target).key.clone();
+            self.tell_of(pseudonym, &Entry::NotResent(NotResent { order: *order, target, why: why.to_string() }), now);
+        }
+    }
+
+    /// The same, of an order that was refused as soon as it was heard.
+    pub(super) fn tell_not_resent(&mut self, customer: &[u8], order: Uuid, target: &str, why: decide::NotResent) {
+        let now = self.now.unwrap_or(Timestamp::MIN);
+        let entry = NotResent { order, target: target.to_owned(), why: why.to_string() };
+        let pseudonym = self.config.evidence.pseudonyms.of(customer);
+        self.tell_of(pseudonym, &Entry::NotResent(entry), now);
     }
 
     pub(super) fn tell_forgotten(&mut self, pseudonym: Pseudonym, farewell: &Farewell, now: Timestamp) {

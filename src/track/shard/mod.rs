@@ -48,7 +48,7 @@ use crate::retention::brake::{Brakes, Refusal};
 use crate::retention::calendar::Timestamp;
 use crate::retention::command::Command;
 use crate::retention::customer::Record;
-use crate::retention::decide::{Answered, Farewell};
+use crate::retention::decide::{Answered, Farewell, NotResent};
 use crate::retention::gate::{GateTable, KnownSince, Memory};
 use crate::retention::pseudonym::Pseudonym;
 use crate::wire::state::decode_record;
@@ -88,6 +88,8 @@ pub enum Applied {
     Progress,
     /// An instruction was obeyed, or refused.
     Instructed(Result<(), Refusal>),
+    /// An order to send removals once more was taken in, or refused.
+    Ordered(Result<(), NotResent>),
     /// It is about somebody whose record is gone, and from before that.
     Suppressed,
     /// It is no signal, progress or instruction. Nothing changed.

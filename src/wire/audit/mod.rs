@@ -38,6 +38,7 @@ pub enum Entry {
     Brake(Brake),
     LookUp(LookUp),
     Ordered(Ordered),
+    NotResent(NotResent),
 }
 
 /// A command that left: the first time, again, or to recall another. Dates, deadline and categories as
@@ -257,8 +258,8 @@ pub enum Question {
     Reconcile,
 }
 
-/// Somebody placed or lifted a hold on a customer, or asked for erasure, through the service. Keyed by the
-/// customer's pseudonym; told before the signal is sent.
+/// Somebody placed or lifted a hold on a customer, asked for erasure, or ordered that a removal be sent once more,
+/// through the service. Keyed by the customer's pseudonym; told before the signal is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     #[serde(with = "word")]
@@ -268,6 +269,20 @@ pub struct Ordered {
     pub reason: String,
     /// Of the hold.
     pub hold: Option<String>,
+    /// Which target is to be told once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Of that order, the same for all customers it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+}
+
+/// An order to send a target once more what it has removed is not obeyed, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotResent {
+    pub order: Uuid,
+    pub target: String,
+    pub why: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,6 +290,7 @@ pub enum OrderedKind {
     Hold,
     Unhold,
     Erase,
+    Resend,
 }
 
 /// Why bytes are no entry this version can read.
@@ -317,6 +333,7 @@ pub fn encode(entry: &Entry, time: Timestamp, buffer: &mut Vec<u8>) {
         Entry::Brake(body) => write("brake", body, time, buffer),
         Entry::LookUp(body) => write("look_up", body, time, buffer),
         Entry::Ordered(body) => write("ordered", body, time, buffer),
+        Entry::NotResent(body) => write("not_resent", body, time, buffer),
     }
 }
 
@@ -343,6 +360,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Timestamp, Entry), AuditError> {
         "brake" => Entry::Brake(serde_json::from_slice(bytes)?),
         "look_up" => Entry::LookUp(serde_json::from_slice(bytes)?),
         "ordered" => Entry::Ordered(serde_json::from_slice(bytes)?),
+        "not_resent" => Entry::NotResent(serde_json::from_slice(bytes)?),
         _ => return Err(AuditError::Entry(head.entry)),
     };
     Ok((head.time, entry))

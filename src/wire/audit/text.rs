@@ -160,12 +160,14 @@ impl Word for Question {
 }
 
 impl Word for OrderedKind {
-    const ALL: &'static [OrderedKind] = &[OrderedKind::Hold, OrderedKind::Unhold, OrderedKind::Erase];
+    const ALL: &'static [OrderedKind] =
+        &[OrderedKind::Hold, OrderedKind::Unhold, OrderedKind::Erase, OrderedKind::Resend];
     fn word(self) -> &'static str {
         match self {
             OrderedKind::Hold => "hold",
             OrderedKind::Unhold => "unhold",
             OrderedKind::Erase => "erase",
+            OrderedKind::Resend => "resend",
         }
     }
 }
