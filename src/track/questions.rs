@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// How many questions may wait, and how many may be under way.
 const QUESTIONS_MAX: usize = 256;
-/// What is done in one turn, in customers of whom nothing but activity is known; some ten milliseconds.
-const STEPS_PER_TURN: usize = 200_000;
+/// What is done in one turn, in customers of whom nothing but activity is known: about as long as a transaction takes, so
+/// that a forecast of ten million costs a busy service a few turns, and half its pace for less than a second.
+const STEPS_PER_TURN: usize = 2_000_000;
 /// Finding a customer and hashing their id cost about as much as looking at so many.
 const LOOK_UP_STEPS: usize = 50;
 /// So many ids may be held against ours at once.

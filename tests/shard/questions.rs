@@ -432,13 +432,17 @@ fn questions_are_answered_in_bounded_turns_or_refused() {
 #[test]
 fn half_of_an_answer_is_none() {
     let mut rig = Rig::of(config(&wide(&text())));
-    // More than one turn's steps.
+    // More than one turn's steps: of each more is known than when they were seen, and two configurations are asked about.
     let now = at("2024-01-10");
-    let entries: Vec<Entry> = (0..210_000).map(|place| activity(now, &format!("c{place}"), "login", now)).collect();
-    rig.batch(&entries);
+    let hold = |place: i64| {
+        let until = Some(Timestamp(now + (place + 1) * DAY));
+        let hold = Claim::Hold { id: "h".into(), at: Timestamp(now), until, reason: String::new(), policies: None };
+        claim(now, &format!("c{place}"), hold)
+    };
+    rig.batch(&(0..35_000).map(hold).collect::<Vec<Entry>>());
     let (asker, mut questions) = queue();
     let (reply, forecast) = waiting();
-    asker.ask(0, Timestamp(now), Question::Forecast { other: None }, reply);
+    asker.ask(0, Timestamp(now), Question::Forecast { other: Some(rig.config.clone()) }, reply);
     let shard = &rig.shard;
     questions.turn(|_| Some(shard));
     assert!(questions.are_under_way() && forecast.try_recv().is_err());
