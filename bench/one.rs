@@ -279,14 +279,14 @@ fn service(one: &One<'_>) -> anyhow::Result<Report> {
     let forwarded = instances.iter().map(|instance| instance.metrics.signals_produced.get() as usize).sum::<usize>();
     let read = read();
     let singles = if whole { SINGLE_EVENTS } else { 0 };
-    anyhow::ensure!(read == expected.events + singles, "{read} of {} records were read", expected.events);
+    let all = expected.events + singles;
+    // Whoever takes over a partition reads again what was not committed yet.
+    anyhow::ensure!(read == all || one.instances > 1 && read > all, "{read} of {all} records were read");
     anyhow::ensure!(records("rejected") == 0, "records were rejected");
-    let wanted = expected.signals..=expected.signals + expected.signals / 10 + singles;
-    anyhow::ensure!(
-        wanted.contains(&forwarded),
-        "{forwarded} signals were forwarded, of {} at least",
-        expected.signals
-    );
+    // A later day may be read first, from another partition; then the earlier one is no news. At times an entry has to
+    // make room, and is forwarded again.
+    let (least, most) = (expected.customers, expected.signals + expected.signals / 10 * one.instances + singles);
+    anyhow::ensure!((least..=most).contains(&forwarded), "{forwarded} signals were forwarded, not {least} to {most}");
     Ok(report)
 }
 

@@ -349,13 +349,13 @@ fn fill(shard: &mut Shard, customers: usize, out: &mut Outputs) {
     settle(shard, BEGIN, out);
 }
 
-/// A hundred customers fall due, among as many others as is told; a day later the next hundred, and so on.
+/// A hundred customers fall due, among as many others as is told; two days later the next hundred, and so on.
 pub fn firing(among: &[usize]) {
     const DUE: usize = 100;
-    /// Days on each of which a hundred fall due.
+    /// How often a hundred fall due.
     const ROUNDS: i64 = 20;
     let config = config();
-    let day_of = |round: i64| BEGIN + (10 + round) * DAY;
+    let day_of = |round: i64| BEGIN + (10 + 2 * round) * DAY;
     for among in among {
         let (mut shard, mut out) = (empty_shard(&config), Outputs::default());
         fill(&mut shard, *among, &mut out);
