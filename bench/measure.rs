@@ -24,7 +24,8 @@ pub fn row(what: &str, unit: &str, mut runs: Vec<f64>) {
     let text = |value: f64| match value {
         value if value >= 1e6 => format!("{:.2} M", value / 1e6),
         value if value >= 1e4 => format!("{:.0} k", value / 1e3),
-        value => format!("{value:.1}"),
+        value if value >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
     };
     let (least, median, most) = (runs[0], runs[runs.len() / 2], runs[runs.len() - 1]);
     println!("| {what} | {unit} | {} | {} | {} |", text(least), text(median), text(most));

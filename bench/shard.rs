@@ -5,10 +5,12 @@ use anyhow::Context;
 use clap::ValueEnum;
 use lapsed::config::{Config, Environment, load};
 use lapsed::retention::activity::KindTag;
+use lapsed::retention::brake::{Instruction, Order};
 use lapsed::retention::calendar::Timestamp;
 use lapsed::track::outputs::Outputs;
 use lapsed::track::questions::{Answered, Question, Reply, queue};
 use lapsed::track::shard::{Foretelling, Home, Input, More, Shard};
+use lapsed::wire::instruction;
 use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress, RuleFacts, TopicPartitions};
 use lapsed::wire::signal::encode_activity;
 use std::process::Command;
@@ -336,25 +338,79 @@ fn resident_bytes() -> anyhow::Result<usize> {
     Ok(kilobytes * 1024)
 }
 
-/// A thousand customers fall due, among few and among many.
-pub fn firing(customers: usize) {
-    const DUE: usize = 1000;
-    let config = config();
-    for among in [customers / 10, customers] {
-        rate(&format!("{DUE} of {among} fall due"), "customers/s", || {
-            let (mut shard, mut out) = (empty_shard(&config), Outputs::default());
-            let active: Vec<usize> = (0..among).collect();
-            run(&mut shard, &signals(Ids::Uuid, &active, 2, BEGIN), BEGIN, &mut out);
-            let (mut gone, mut value) = (Records::default(), Vec::new());
-            encode_activity(KindTag::of(KINDS[2]), Timestamp(BEGIN - 360 * DAY), &mut value);
-            (0..DUE).for_each(|place| gone.push(format!("gone {place}").as_bytes(), &value));
-            run(&mut shard, &gone, BEGIN, &mut out);
-            settle(&mut shard, BEGIN, &mut out);
-            let (sent, time) = timed(|| settle(&mut shard, BEGIN + 30 * DAY, &mut out));
-            assert_eq!(sent, DUE, "the rest must not be due");
-            (DUE, time)
-        });
+/// Seen on days before `now`, so that none of them is due for months; 300 of them share a day.
+fn fill(shard: &mut Shard, customers: usize, out: &mut Outputs) {
+    let mut begin = 0;
+    while begin < customers {
+        let batch: Vec<usize> = (begin..customers.min(begin + BATCH)).collect();
+        begin += batch.len();
+        run(shard, &signals(Ids::Uuid, &batch, 2, BEGIN), BEGIN, out);
     }
+    settle(shard, BEGIN, out);
+}
+
+/// A hundred customers fall due, among as many others as is told; two days later the next hundred, and so on.
+pub fn firing(among: &[usize]) {
+    const DUE: usize = 100;
+    /// How often a hundred fall due.
+    const ROUNDS: i64 = 20;
+    let config = config();
+    let day_of = |round: i64| BEGIN + (10 + 2 * round) * DAY;
+    for among in among {
+        let (mut shard, mut out) = (empty_shard(&config), Outputs::default());
+        fill(&mut shard, *among, &mut out);
+        let mut gone = Records::default();
+        for round in 0..ROUNDS {
+            let mut value = Vec::new();
+            // A leap year, and two days of lateness: they have run out when that day has begun.
+            encode_activity(KindTag::of(KINDS[2]), Timestamp(day_of(round) - 369 * DAY), &mut value);
+            (0..DUE).for_each(|place| gone.push(format!("gone {round} {place}").as_bytes(), &value));
+        }
+        run(&mut shard, &gone, BEGIN, &mut out);
+        settle(&mut shard, BEGIN, &mut out);
+        let rounds = (0..ROUNDS).map(|round| {
+            let (sent, time) = timed(|| settle(&mut shard, day_of(round), &mut out));
+            assert_eq!(sent, DUE, "those of that day, and no others");
+            time.as_secs_f64() * 1e6 / DUE as f64
+        });
+        row(&format!("{DUE} of {among} fall due"), "µs each", rounds.collect());
+    }
+}
+
+/// Everyone is due at once, and waits for a person, who releases them.
+pub fn backlog(customers: usize) -> anyhow::Result<()> {
+    let config = parsed(&CONFIG.replace("topics: {partitions: 1}", "topics: {partitions: 1}\nbrake: {per_day: 1%}"));
+    let mut figures = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in runs() {
+        let (mut shard, mut out) = (empty_shard(&config), Outputs::default());
+        fill(&mut shard, customers, &mut out);
+        let now = BEGIN + 400 * DAY;
+        let stopped = settle(&mut shard, now, &mut out);
+        let before = resident_bytes()?;
+        let order = Order::Release {
+            policy: "newsletter".to_owned(),
+            version: config.rules.policies[0].version.clone(),
+            due_before: Timestamp(now + DAY),
+            at_most: u64::MAX,
+            per_day: None,
+        };
+        let (id, by, reason) = (uuid::Uuid::from_u128(7), "bench".to_owned(), "measured".to_owned());
+        let mut value = Vec::new();
+        instruction::encode(&Instruction { id, by, reason, order }, &mut value);
+        shard.begin();
+        shard.apply(Input { offset: 0, append_ms: now * 1000, key: None, value: Some(&value) });
+        shard.commit();
+        let (sent, time) = timed(|| settle(&mut shard, now, &mut out));
+        anyhow::ensure!(stopped + sent == customers, "{stopped} and {sent} commands for {customers} customers");
+        figures[0].push(sent as f64 / time.as_secs_f64());
+        figures[1].push(before as f64 / customers as f64);
+        figures[2].push(resident_bytes()? as f64 / customers as f64);
+    }
+    let [rate, before, after] = figures;
+    row(&format!("{customers} due at once, released"), "commands/s", rate);
+    row("  memory of the process before", "bytes/customer", before);
+    row("  and after, each command remembered until it is answered", "bytes/customer", after);
+    Ok(())
 }
 
 /// A policy's period changes while the service runs: until every customer has been judged under it.

@@ -8,72 +8,158 @@ use std::hash::Hasher;
 /// For each customer and kind, the latest activity that was forwarded.
 ///
 /// What is not later than that changes nothing (last seen merges by maximum), so it need not be
-/// forwarded. An entry is recognised by a 128-bit keyed hash of customer and kind instead of by the id
+/// forwarded. An entry is recognised by 96 bits of a keyed hash of customer and kind instead of by the id
 /// itself. Taking one customer for another could swallow a sign of life; the key is random and secret,
-/// so nobody can look for such a pair, and by chance it takes 2^64 customers to expect one.
+/// so nobody can look for such a pair, and by chance it takes 2^48 customers to expect one.
 ///
 /// An entry that had to make room costs a duplicate, which is harmless.
+///
+/// Entries lie in sets, one cache line each, and each entry in one of two sets: that with more room when it
+/// came. As many sets are in use as the entries need, for a look-up in a small cache finds it in the
+/// processor's: when they fill up, each set is split in two, in place.
 pub struct Coalescer {
     key: [u8; 16],
-    sets: Vec<Set>,
-    mask: usize,
+    /// Room for all sets; zero where nothing was written, and there it takes no memory either.
+    words: Vec<u32>,
+    /// The first word that begins a cache line.
+    start: usize,
+    /// How many sets are in use, and may be: powers of two.
+    sets: usize,
+    sets_max: usize,
+    entries: usize,
 }
 
-/// Three entries and a word to spare, the newest first; an entry is four words of hash and the time,
-/// which is 0 where there is none. Sets fill a cache line.
-type Set = [u32; 16];
-const ENTRIES: usize = 3;
-const WORDS: usize = 5;
+/// A customer and kind, recognised by their hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry([u32; TIME]);
 
-/// How much memory the cache takes in an instance: three million customers and kinds.
+/// The newest entry first; an entry is three words of hash and the time, which is 0 where there is none.
+type Set = [u32; SET_WORDS];
+const SET_WORDS: usize = 16;
+const WORDS: usize = 4;
+const TIME: usize = 3;
+const ENTRIES: usize = SET_WORDS / WORDS;
+/// With more entries a set than this, on average, sets are split. Up to here hardly any set is full: those in
+/// a set that is too small would push each other out again and again.
+const ENTRIES_WANTED: usize = ENTRIES / 2;
+
+/// How much memory the cache takes in an instance, at most: four million customers and kinds.
 pub const BYTES: usize = 64 << 20;
 
 impl Coalescer {
     /// A cache of at most `bytes`, at least one entry's worth. `key` must be random.
     pub fn new(bytes: usize, key: [u8; 16]) -> Coalescer {
         let count = (bytes / size_of::<Set>()).max(1);
-        let count = if count.is_power_of_two() { count } else { count.next_power_of_two() / 2 };
-        Coalescer { key, sets: vec![[0; 16]; count], mask: count - 1 }
+        let sets_max = if count.is_power_of_two() { count } else { count.next_power_of_two() / 2 };
+        let words = vec![0; (sets_max + 1) * SET_WORDS];
+        // Anything up to the next line; a set that lies across two is only slower.
+        let start = words.as_ptr().align_offset(size_of::<Set>()).min(SET_WORDS);
+        Coalescer { key, words, start, sets: 1, sets_max, entries: 0 }
     }
 
-    /// Whether the activity must be forwarded; then it counts as forwarded.
-    pub fn is_news(&mut self, customer: &str, kind: KindTag, at: LastSeen) -> bool {
-        let (place, hash) = self.hash(customer, kind);
-        let set = &mut self.sets[place];
-        let found =
-            (0..ENTRIES).map(|entry| entry * WORDS).find(|&start| set[start..start + 4] == hash && set[start + 4] != 0);
-        let Some(start) = found else {
-            set.copy_within(..(ENTRIES - 1) * WORDS, WORDS);
-            set[..4].copy_from_slice(&hash);
-            set[4] = at.0;
-            return true;
-        };
-        let is_news = at.0 > set[start + 4];
-        if is_news {
-            set[start + 4] = at.0;
-        }
-        if start > 0 {
-            // Whoever is asked for moves up, so that the idle make room.
-            for word in start..start + WORDS {
-                set.swap(word, word - WORDS);
-            }
-        }
-        is_news
-    }
-
-    /// Forgets everything: what was forwarded may not have arrived, or must be forwarded again.
-    pub fn clear(&mut self) {
-        self.sets.fill([0; 16]);
-    }
-
-    fn hash(&self, customer: &str, kind: KindTag) -> (usize, [u32; 4]) {
+    /// What stands for a customer and kind here.
+    pub fn entry(&self, customer: &str, kind: KindTag) -> Entry {
         let mut hasher = SipHasher13::new_with_key(&self.key);
         hasher.write(customer.as_bytes());
         hasher.write_u32(kind.0);
         let hash = hasher.finish128();
-        let words = [hash.h1 as u32, (hash.h1 >> 32) as u32, hash.h2 as u32, (hash.h2 >> 32) as u32];
-        (hash.h1 as usize & self.mask, words)
+        Entry([hash.h1 as u32, (hash.h1 >> 32) as u32, hash.h2 as u32])
     }
+
+    /// Looks at where entries stand before anybody asks for them. It changes nothing, but a look into memory
+    /// takes as long as reading a third of a record, and the processor has many such looks under way at
+    /// once, if nothing else comes in between.
+    pub fn look_ahead(&self, entries: impl Iterator<Item = Entry>) {
+        let mut seen = 0;
+        for Entry(hash) in entries {
+            for place in self.places(&hash) {
+                seen |= self.words[self.start + place * SET_WORDS];
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
+    fn places(&self, hash: &[u32; TIME]) -> [usize; 2] {
+        [hash[0], hash[1]].map(|word| word as usize & (self.sets - 1))
+    }
+
+    /// Whether the activity must be forwarded; then it counts as forwarded.
+    pub fn is_news(&mut self, Entry(hash): Entry, at: LastSeen) -> bool {
+        let places = self.places(&hash);
+        for place in places {
+            let set = self.set(place);
+            let mut entries = (0..SET_WORDS).step_by(WORDS);
+            if let Some(entry) = entries.find(|&entry| set[entry..entry + TIME] == hash && set[entry + TIME] != 0) {
+                return look_again(set, entry, at);
+            }
+        }
+        let [first, second] = places.map(|place| count(self.set(place)));
+        let set = self.set(places[usize::from(second < first)]);
+        set.copy_within(..SET_WORDS - WORDS, WORDS);
+        set[..TIME].copy_from_slice(&hash);
+        set[TIME] = at.0;
+        if first.min(second) < ENTRIES {
+            self.entries += 1;
+            self.split_if_full();
+        }
+        true
+    }
+
+    /// Forgets everything: what was forwarded may not have arrived, or must be forwarded again.
+    pub fn clear(&mut self) {
+        let used = self.start..self.start + self.sets * SET_WORDS;
+        self.words[used].fill(0);
+        (self.sets, self.entries) = (1, 0);
+    }
+
+    fn set(&mut self, place: usize) -> &mut Set {
+        let from = self.start + place * SET_WORDS;
+        self.words[from..].first_chunk_mut().expect("there is room for all sets and a line")
+    }
+
+    fn split_if_full(&mut self) {
+        if self.entries <= self.sets * ENTRIES_WANTED || self.sets == self.sets_max {
+            return;
+        }
+        let sets = self.sets;
+        for place in 0..sets {
+            let both = *self.set(place);
+            let halves = [0, sets].map(|bit| {
+                let (mut half, mut end) = ([0; SET_WORDS], 0);
+                for entry in both.chunks_exact(WORDS).filter(|entry| entry[TIME] != 0) {
+                    let is_by_first = entry[0] as usize & (sets - 1) == place;
+                    if entry[usize::from(!is_by_first)] as usize & sets == bit {
+                        half[end..end + WORDS].copy_from_slice(entry);
+                        end += WORDS;
+                    }
+                }
+                half
+            });
+            *self.set(place) = halves[0];
+            *self.set(place + sets) = halves[1];
+        }
+        self.sets *= 2;
+    }
+}
+
+/// How many entries a set has.
+fn count(set: &Set) -> usize {
+    set.chunks_exact(WORDS).take_while(|entry| entry[TIME] != 0).count()
+}
+
+/// Whether what happened at `at` is later than what the entry knows.
+fn look_again(set: &mut Set, entry: usize, at: LastSeen) -> bool {
+    let is_news = at.0 > set[entry + TIME];
+    if is_news {
+        set[entry + TIME] = at.0;
+    }
+    if entry > 0 {
+        // Whoever is asked for moves up, so that the idle make room.
+        for word in entry..entry + WORDS {
+            set.swap(word, word - WORDS);
+        }
+    }
+    is_news
 }
 
 #[cfg(test)]
@@ -84,6 +170,14 @@ mod tests {
 
     const LOGIN: KindTag = KindTag(1);
     const PURCHASE: KindTag = KindTag(2);
+
+    impl Coalescer {
+        fn hears(&mut self, customer: &str, kind: KindTag, at: LastSeen) -> bool {
+            let entry = self.entry(customer, kind);
+            self.look_ahead([entry].into_iter());
+            self.is_news(entry, at)
+        }
+    }
 
     #[test]
     fn the_first_of_a_customer_kind_and_time_is_news() {
@@ -98,20 +192,35 @@ mod tests {
             ("ann", LOGIN, 11, false),
         ];
         for (customer, kind, at, expected) in table {
-            assert_eq!(coalescer.is_news(customer, kind, LastSeen(at)), expected, "{customer} {at}");
+            assert_eq!(coalescer.hears(customer, kind, LastSeen(at)), expected, "{customer} {at}");
         }
         coalescer.clear();
-        assert!(coalescer.is_news("ann", LOGIN, LastSeen(11)));
+        assert!(coalescer.hears("ann", LOGIN, LastSeen(11)));
     }
 
     #[test]
     fn what_repeats_stays_while_others_pass() {
         let mut coalescer = Coalescer::new(64, [3; 16]);
-        assert!(coalescer.is_news("ann", LOGIN, LastSeen(10)));
+        assert!(coalescer.hears("ann", LOGIN, LastSeen(10)));
         for passer_by in 0..100 {
-            coalescer.is_news(&passer_by.to_string(), LOGIN, LastSeen(10));
-            assert!(!coalescer.is_news("ann", LOGIN, LastSeen(10)));
+            coalescer.hears(&passer_by.to_string(), LOGIN, LastSeen(10));
+            assert!(!coalescer.hears("ann", LOGIN, LastSeen(10)));
         }
+    }
+
+    #[test]
+    fn it_grows_with_what_it_knows() {
+        let mut coalescer = Coalescer::new(1 << 16, [3; 16]);
+        let times: Vec<bool> = (0..2000)
+            .map(|customer: u32| {
+                coalescer.hears(&customer.to_string(), LOGIN, LastSeen(10));
+                coalescer.hears(&customer.to_string(), LOGIN, LastSeen(10))
+            })
+            .collect();
+        assert!(times.iter().all(|is_news| !is_news), "each was known at once");
+        let forgotten = (0..2000).filter(|customer| coalescer.hears(&customer.to_string(), LOGIN, LastSeen(9)));
+        assert!(forgotten.count() < 20, "almost all are remembered: there is room for 4,096");
+        assert_eq!((coalescer.sets, coalescer.sets_max), (1024, 1024));
     }
 
     proptest! {
@@ -128,7 +237,7 @@ mod tests {
                     *entry = at.max(*entry);
                 };
                 latest(&mut seen);
-                if coalescer.is_news(&customer.to_string(), KindTag(kind), LastSeen(at)) {
+                if coalescer.hears(&customer.to_string(), KindTag(kind), LastSeen(at)) {
                     latest(&mut forwarded);
                 }
                 prop_assert_eq!(&seen, &forwarded);

@@ -5,14 +5,14 @@
 //! [`Instance::commits`], which know themselves whether something is due.
 
 use super::clocks::Clocks;
-use super::coalesce::Coalescer;
+use super::coalesce::{Coalescer, Entry};
 use super::extract::{AHEAD_MAX, Extracted, Extractor, Outcome, Reason, RecordView};
 use super::facts::{Committed, Facts, FactsPlan, Look, Start};
 use super::lanes::Lanes;
 use super::partition::Partition;
 use super::topics;
 use crate::config::Config;
-use crate::retention::activity::LastSeen;
+use crate::retention::activity::{KindTag, LastSeen};
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::progress::{PartitionProgress, Progress, TopicPartitions};
 use crate::wire::partition::shard_of;
@@ -61,6 +61,25 @@ pub struct Counts {
     pub coalesced: u64,
 }
 
+/// Activities that were read, and nobody has looked yet whether they are news.
+#[derive(Default)]
+struct Ahead {
+    customers: String,
+    activities: Vec<Waiting>,
+}
+
+struct Waiting {
+    source: usize,
+    kind: KindTag,
+    entry: Entry,
+    at: Timestamp,
+    /// Where the customer's id ends in [`Ahead::customers`]; it begins where the one before ends.
+    end: usize,
+}
+
+/// With so many waiting they are looked at together.
+const AHEAD_MAX_ACTIVITIES: usize = 32;
+
 pub struct Instance {
     config: Arc<Config>,
     plans: Vec<FactsPlan>,
@@ -68,6 +87,7 @@ pub struct Instance {
     extractor: Extractor,
     extracted: Extracted,
     coalescer: Coalescer,
+    ahead: Ahead,
     partitions: Vec<Option<Partition>>,
     slots: HashMap<String, BTreeMap<u32, Slot>>,
     /// One per shard, and the last for rejects.
@@ -97,6 +117,7 @@ impl Instance {
             extractor: Extractor::new(&config),
             extracted: Extracted::default(),
             coalescer: Coalescer::new(cache_bytes, key),
+            ahead: Ahead::default(),
             partitions: Vec::new(),
             slots: HashMap::new(),
             lanes: Lanes::new(shards + 1),
@@ -167,6 +188,20 @@ impl Instance {
 
     /// Reads one record. `now_ms` may be the time at which its batch was received.
     pub fn record(&mut self, slot: Slot, offset: i64, record: RecordView<'_>, now_ms: i64, sink: &mut impl Sink) {
+        self.record_of_many(slot, offset, record, now_ms, sink);
+        self.catch_up(sink);
+    }
+
+    /// Reads one record of many. After the last comes [`Instance::catch_up`]; until then none of them counts
+    /// as read.
+    pub fn record_of_many(
+        &mut self,
+        slot: Slot,
+        offset: i64,
+        record: RecordView<'_>,
+        now_ms: i64,
+        sink: &mut impl Sink,
+    ) {
         let Some(partition) = self.partitions.get_mut(slot.0).and_then(Option::as_mut) else { return };
         partition.advance(offset + 1);
         let outcome = match partition.source {
@@ -221,22 +256,19 @@ impl Instance {
         }
     }
 
-    /// Hands on what was extracted, unless it has been already.
+    /// Hands on what was extracted; activities wait to be looked at together.
     fn forward(&mut self, source: usize, sink: &mut impl Sink) {
-        let counts = &mut self.counts[source];
         for activity in self.extracted.activities() {
             let kind = self.config.rules.kinds[usize::from(activity.kind.0)].tag;
-            if !self.coalescer.is_news(activity.customer, kind, LastSeen::at(activity.at)) {
-                counts.coalesced += 1;
-                continue;
-            }
-            counts.forwarded += 1;
-            self.buffer.clear();
-            signal::encode_activity(kind, activity.at, &mut self.buffer);
-            let shard = shard_of(activity.customer.as_bytes(), self.config.topics.partitions);
-            self.lanes.produced(shard as usize);
-            sink.signal(shard, activity.customer, &self.buffer);
+            let entry = self.coalescer.entry(activity.customer, kind);
+            self.ahead.customers.push_str(activity.customer);
+            let end = self.ahead.customers.len();
+            self.ahead.activities.push(Waiting { source, kind, entry, at: activity.at, end });
         }
+        if self.ahead.activities.len() >= AHEAD_MAX_ACTIVITIES {
+            self.catch_up(sink);
+        }
+        let counts = &mut self.counts[source];
         // Claims are few, and none makes up for another.
         for (customer, claim) in self.extracted.claims() {
             counts.forwarded += 1;
@@ -246,6 +278,27 @@ impl Instance {
             self.lanes.produced(shard as usize);
             sink.signal(shard, customer, &self.buffer);
         }
+    }
+
+    /// Hands on the activities that wait, unless they have been already.
+    pub fn catch_up(&mut self, sink: &mut impl Sink) {
+        self.coalescer.look_ahead(self.ahead.activities.iter().map(|waiting| waiting.entry));
+        let mut begin = 0;
+        for Waiting { source, kind, entry, at, end } in self.ahead.activities.drain(..) {
+            let customer = &self.ahead.customers[std::mem::replace(&mut begin, end)..end];
+            let counts = &mut self.counts[source];
+            if !self.coalescer.is_news(entry, LastSeen::at(at)) {
+                counts.coalesced += 1;
+                continue;
+            }
+            counts.forwarded += 1;
+            self.buffer.clear();
+            signal::encode_activity(kind, at, &mut self.buffer);
+            let shard = shard_of(customer.as_bytes(), self.config.topics.partitions);
+            self.lanes.produced(shard as usize);
+            sink.signal(shard, customer, &self.buffer);
+        }
+        self.ahead.customers.clear();
     }
 
     fn read_acknowledgement(&mut self, record: RecordView<'_>, sink: &mut impl Sink) -> Outcome {
@@ -376,6 +429,10 @@ impl Instance {
 
     /// After a batch: notes how far everything has come.
     pub fn turn(&mut self) {
+        if !self.ahead.activities.is_empty() {
+            // What waits has not been produced: nothing may count on it.
+            return;
+        }
         self.partitions.iter_mut().flatten().for_each(Partition::pass_marks);
         if self.lanes.all_have_reached() {
             self.partitions.iter_mut().flatten().for_each(Partition::pass_checkpoint);

@@ -1,5 +1,7 @@
 //! The named fields of a JSON document, in one pass and without a tree.
 
+mod plain;
+
 use crate::config::{Pointer, Step};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
@@ -71,7 +73,10 @@ impl Plan {
 
     fn member(&self, node: Option<usize>, name: &str) -> Option<usize> {
         let node = &self.nodes[node?];
-        node.members.iter().find(|(member, _)| member == name).map(|(_, child)| *child)
+        // Most names that are as long as one that is read begin differently; to find that out costs no call.
+        let first = name.as_bytes().first();
+        let is_it = |member: &str| member.as_bytes().first() == first && member == name;
+        node.members.iter().find(|(member, _)| is_it(member)).map(|(_, child)| *child)
     }
 }
 
@@ -128,6 +133,10 @@ pub struct Document {
     names: String,
     name_ends: Vec<usize>,
     duplicate: bool,
+    /// The same where a document is plain: where they stand.
+    places: Vec<(usize, usize)>,
+    /// How much of each field had been found when a document was begun.
+    before: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +188,17 @@ impl Document {
     }
 
     fn walk(&mut self, plan: &Plan, node: Option<usize>, bytes: &[u8]) -> Result<(), JsonError> {
+        self.before.clear();
+        self.before.extend(self.found.iter().map(Vec::len));
+        if plain::read(plan, node, bytes, self) {
+            return Ok(());
+        }
+        self.found.iter_mut().zip(&self.before).for_each(|(found, before)| found.truncate(*before));
+        self.walk_any(plan, node, bytes)
+    }
+
+    /// Reads whatever JSON there is.
+    fn walk_any(&mut self, plan: &Plan, node: Option<usize>, bytes: &[u8]) -> Result<(), JsonError> {
         self.names.clear();
         self.name_ends.clear();
         self.duplicate = false;
@@ -453,10 +473,11 @@ impl<'de> Visitor<'de> for Name<'_, '_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn pointer(text: &str) -> Pointer {
         let step = |step: &str| if step == "*" { Step::Each } else { Step::Member(step.to_owned()) };
-        Pointer(text[1..].split('/').map(step).collect())
+        Pointer(text.split('/').skip(1).map(step).collect())
     }
 
     fn read(fields: &[&str], json: &str) -> Result<Vec<String>, JsonError> {
@@ -531,6 +552,127 @@ mod tests {
             let outcome = document.read(&plan, json.as_bytes());
             let tree = serde_json::from_slice::<serde_json::Value>(json.as_bytes());
             proptest::prop_assert!(outcome.is_ok() == tree.is_ok() || outcome == Err(JsonError::DuplicateMember));
+        }
+    }
+
+    /// What stands in each field, or why it can't be told; by the quick way alone, or by the other.
+    fn found_by(is_plain: bool, fields: &[&str], json: &[u8]) -> Option<Result<Vec<String>, JsonError>> {
+        let mut plan = Plan::new();
+        let fields: Vec<Field> = fields.iter().map(|text| plan.add(&pointer(text))).collect();
+        let mut document = Document::default();
+        document.clear(&plan);
+        if is_plain && !plain::read(&plan, Some(0), json, &mut document) {
+            return None;
+        }
+        if !is_plain && let Err(error) = document.walk_any(&plan, Some(0), json) {
+            return Some(Err(error));
+        }
+        let all = |field: &Field| format!("{:?}", document.all(*field).collect::<Vec<_>>());
+        Some(Ok(fields.iter().map(all).collect()))
+    }
+
+    const FIELDS: &[&str] =
+        &["/a", "/b", "/a/b", "/a/*", "/a/*/b", "/a/*/b/*", "/b/0", "/b/1/a", "/c/*/*/*/*/*", "", "/é", "/a b"];
+
+    #[test]
+    fn most_documents_are_plain() {
+        let table = [
+            r#"{"event":"login","user":"4711","at":1772000000000,"page":"/a\"b\u00e9","n":-1.5,"ok":true}"#,
+            r#" { "op" : "u" , "after" : { "a" : null , "b" : [ ] , "c" : { } } , "ts_ms" : 0 } "#,
+            "[[1, 2.50], {\"a\": \"\"}]",
+            "\"é\"",
+        ];
+        for json in table {
+            assert!(matches!(found_by(true, FIELDS, json.as_bytes()), Some(Ok(_))), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_serde_json() {
+        let many: String = (0..200).map(|n| format!("\"k{n}\": 1, ")).collect();
+        let table = [
+            r#"{"a": 1e5}"#,
+            r#"{"x": -0}"#,
+            r#"{"a": 01}"#,
+            r#"{"a": 1.}"#,
+            r#"{"a": "\n"}"#,
+            r#"{"x": "\ud83d\ude00"}"#,
+            r#"{"\u0061": 1}"#,
+            r#"{"a": 1, "a": 1}"#,
+            r#"{"$serde_json::private::Number": "1"}"#,
+            r#"{"a": 1,}"#,
+            r#"{} {}"#,
+            "{\"a\": \"\u{1}\"}",
+            "",
+            &("[".repeat(70) + &"]".repeat(70)),
+            &format!("{{{many}\"z\": 1}}"),
+        ];
+        for json in table {
+            assert_eq!(found_by(true, FIELDS, json.as_bytes()), None, "{json}");
+        }
+        assert_eq!(found_by(true, FIELDS, b"{\"x\": \"\xff\"}"), None);
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => "[abc]",
+            1 => Just("a b".to_owned()),
+            1 => Just("é".to_owned()),
+            1 => Just("\\u0061".to_owned()),
+            1 => Just("$serde_json::private::Number".to_owned()),
+            3 => "[a-z_]{0,12}"
+        ]
+    }
+
+    /// Mostly JSON, as text: written by hand, as it were, with all that is rare.
+    fn json() -> impl Strategy<Value = String> {
+        let numbers = prop_oneof![
+            "-?(0|[1-9][0-9]{0,25})",
+            "-?(0|[1-9][0-9]{0,4})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?",
+            any::<i64>().prop_map(|n| n.to_string()),
+            Just("18446744073709551615".to_owned()),
+            Just("18446744073709551616".to_owned()),
+            Just("-9223372036854775808".to_owned()),
+            "0[0-9]|[0-9]\\.|-|\\+1|\\.5"
+        ];
+        let escapes =
+            "([a-zé😀 ]|\\\\[\"\\\\/bfnrtx]|\\\\u[0-9a-fA-Fd]{4}|\\\\u[dD][89aA][0-9]{2}\\\\u[dD][c-f][0-9]{2}){0,24}";
+        let texts = prop_oneof!["[ -!#-\\[\\]-~é😀]{0,40}", escapes].prop_map(|text| format!("\"{text}\""));
+        let words = prop::sample::select(vec!["true", "false", "null", "nul", "True"]);
+        let leaf = prop_oneof![3 => numbers, 3 => texts, 2 => words.prop_map(str::to_owned)];
+        let gaps = || prop_oneof![6 => Just(""), 1 => Just(" "), 1 => Just("\n\t\r ")];
+        leaf.prop_recursive(5, 40, 6, move |inner| {
+            let element =
+                (gaps(), inner.clone(), gaps()).prop_map(|(before, value, after)| format!("{before}{value}{after}"));
+            let member = (gaps(), names(), gaps(), element.clone())
+                .prop_map(|(before, name, after, value)| format!("{before}\"{name}\"{after}:{value}"));
+            prop_oneof![
+                prop::collection::vec(element, 0..5).prop_map(|all| format!("[{}]", all.join(","))),
+                prop::collection::vec(member, 0..6).prop_map(|all| format!("{{{}}}", all.join(",")))
+            ]
+        })
+    }
+
+    proptest! {
+        /// Both ways to read say the same of whatever is plain.
+        #[test]
+        fn plain_documents_are_read_as_serde_json_reads_them(
+            json in json(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 0..3)
+        ) {
+            let mut bytes = json.into_bytes();
+            for (place, byte, what) in changes {
+                let place = place.index(bytes.len() + 1);
+                match what {
+                    0 => bytes.truncate(place),
+                    1 => bytes.insert(place, byte),
+                    2 => bytes.insert(place, b"\"\\{}[]:,0-9eE. \n"[usize::from(byte) % 16]),
+                    _ => _ = bytes.get_mut(place).map(|at| *at = byte),
+                }
+            }
+            if let Some(plain) = found_by(true, FIELDS, &bytes) {
+                prop_assert_eq!(Some(plain), found_by(false, FIELDS, &bytes));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! show when the first command falls due.
 //!
 //! Brokers tell with a topic's description what the asker may do with it, but rdkafka has no call for it.
-//! So this file, and no other, talks to librdkafka itself.
+//! So this file, and [`super::inbox`], talk to librdkafka itself.
 
 #![allow(unsafe_code, reason = "rdkafka wraps neither DescribeTopics nor the operations it tells")]
 

@@ -3,12 +3,14 @@
 //! * [`access`]: what the brokers let us do
 //! * [`clients`]: consumers and producers with the properties that the promises need
 //! * [`transaction`]: one transaction after another, and what became of each
+//! * [`inbox`]: records of a consumer, many at a time
 //! * [`offsets`]: where partitions begin and end
 //! * [`restore`]: a partition read to its end, for good
 //! * [`topics`]: the topics that are needed, and what is there
 
 pub mod access;
 pub mod clients;
+pub mod inbox;
 pub mod offsets;
 pub mod owners;
 pub mod restore;

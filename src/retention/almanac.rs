@@ -24,6 +24,12 @@ enum Question {
     DayEnd(Timestamp),
 }
 
+/// The finest step in which offsets from UTC have changed, and been set, since [`QUARTERS_SINCE`]: all of
+/// one quarter of an hour belongs to one local day.
+const QUARTER_SECONDS: i64 = 900;
+/// 1973-01-01T00:00:00Z; Liberia was the last to leave an offset in seconds, the year before.
+const QUARTERS_SINCE: i64 = 94_694_400;
+
 /// Some years of days for a handful of stages; about 200 KiB.
 const ENTRIES: usize = 1 << 12;
 
@@ -43,7 +49,10 @@ impl Almanac {
     pub fn at_resolution(&self, resolution: Resolution, at: Timestamp) -> Timestamp {
         match resolution {
             Resolution::Second => at,
-            Resolution::Day => self.look_up(Question::DayEnd(at), || resolution.apply(at, self.zone)),
+            Resolution::Day => {
+                let at = if at.0 < QUARTERS_SINCE { at } else { Timestamp(at.0 - at.0 % QUARTER_SECONDS) };
+                self.look_up(Question::DayEnd(at), || resolution.apply(at, self.zone))
+            }
         }
     }
 
@@ -59,6 +68,29 @@ impl Almanac {
                 let answer = compute();
                 entries[place] = Some(Entry { question, answer });
                 answer
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the zone: near the changes of its offset, too, of which most lie at the end of a month.
+        #[test]
+        fn a_quarter_of_an_hour_belongs_to_one_day(
+            zone in prop::sample::select(&chrono_tz::TZ_VARIANTS[..]),
+            at in prop_oneof![-1_000_000_000..5_000_000_000_i64, QUARTERS_SINCE..2_000_000_000],
+            hours in -40..40_i64,
+        ) {
+            let almanac = Almanac::new(zone);
+            let days = at.div_euclid(86_400);
+            for at in [at, days * 86_400 + hours * 900, days * 86_400 + hours * 900 - 1] {
+                let at = Timestamp(at);
+                prop_assert_eq!(almanac.at_resolution(Resolution::Day, at), Resolution::Day.apply(at, zone));
             }
         }
     }

@@ -6,6 +6,7 @@ use super::shard::{Applied, Input, RestoreError as ShardError};
 use super::status::TrackStatus;
 use crate::config::Config;
 use crate::kafka::clients::{Clients, Isolation};
+use crate::kafka::inbox::{Inbox, Received};
 use crate::kafka::restore::{self, RestoreError, Restorer};
 use crate::kafka::transaction::{self, Outgoing, TransactionError, Transactions};
 use crate::retention::command::Verb;
@@ -13,7 +14,6 @@ use crate::wire;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message, Timestamp as Stamp};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::cell::RefCell;
@@ -28,6 +28,10 @@ const BATCH_BYTES_MAX: usize = 64 << 20;
 const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long a batch waits for more once it has something.
 const BATCH_LINGER: Duration = Duration::from_millis(100);
+/// How many records are received at once; between two of those a rebalance is heard of.
+const RECEIVE_MAX: usize = 10_000;
+/// How often partitions are told where to deliver.
+const TAKE_IN_INTERVAL: Duration = Duration::from_millis(500);
 /// How often what was committed past is deleted.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 /// How long one step of a restore may take.
@@ -137,6 +141,7 @@ pub struct TrackWorker {
     kafka: Kafka,
     clients: Clients,
     trimmed: Instant,
+    taken_in: Instant,
     /// A configuration to take over between two batches.
     next_config: Arc<Mutex<Option<Arc<Config>>>>,
 }
@@ -145,6 +150,8 @@ pub struct TrackWorker {
 struct Kafka {
     names: Names,
     consumer: Arc<BaseConsumer<Membership>>,
+    /// Where its partitions deliver.
+    inbox: Inbox<Membership>,
     lookup: BaseConsumer,
     uncommitted: BaseConsumer,
     restorer: Restorer,
@@ -177,8 +184,11 @@ impl TrackWorker {
             Transactions::open(clients.clone(), names.transactional_id.clone()).map_err(TrackError::Transaction)?;
         let begun = Instant::now();
         let questions = RefCell::new(questions);
-        let kafka = Kafka { names, consumer, lookup, uncommitted, restorer, transactions, status, begun, questions };
-        Ok(TrackWorker { owner: Owner::new(config, cluster), kafka, clients, trimmed: begun, next_config })
+        let inbox = Inbox::new(consumer.clone());
+        let kafka =
+            Kafka { names, consumer, inbox, lookup, uncommitted, restorer, transactions, status, begun, questions };
+        let owner = Owner::new(config, cluster);
+        Ok(TrackWorker { owner, kafka, clients, trimmed: begun, taken_in: begun, next_config })
     }
 
     /// Runs until `stop`, or until it can't go on. Belongs on a thread of its own.
@@ -205,6 +215,11 @@ impl TrackWorker {
             self.owner.turn(&mut self.kafka)?;
             self.kafka.questions.get_mut().turn(|partition| self.owner.shard(partition));
             self.trim();
+            if self.taken_in.elapsed() >= TAKE_IN_INTERVAL {
+                self.taken_in = Instant::now();
+                let (owner, kafka) = (&self.owner, &self.kafka);
+                owner.partitions().for_each(|partition| kafka.inbox.take_in(&kafka.names.signals, partition));
+            }
         }
         self.kafka.consumer.unsubscribe();
         self.owner.partitions().for_each(|partition| self.kafka.status.forget(partition));
@@ -248,7 +263,7 @@ impl TrackWorker {
 
 impl Broker for Kafka {
     type Membership = ConsumerGroupMetadata;
-    type Batch<'b> = Vec<BorrowedMessage<'b>>;
+    type Batch<'b> = Vec<Received<'b>>;
     type Error = TrackError;
 
     fn wall_ms(&self) -> i64 {
@@ -316,24 +331,22 @@ impl Broker for Kafka {
         self.consumer.context().is_changed()
     }
 
-    fn collect(&self, at_once: bool) -> Result<Vec<BorrowedMessage<'_>>, TrackError> {
-        Ok(collect(&self.consumer, at_once || self.questions.borrow().are_under_way())?)
+    fn collect(&self, at_once: bool) -> Result<Vec<Received<'_>>, TrackError> {
+        Ok(collect(&self.consumer, &self.inbox, at_once || self.questions.borrow().are_under_way())?)
     }
 
-    fn records<'r, 'b: 'r>(batch: &'r Vec<BorrowedMessage<'b>>) -> impl Iterator<Item = (u32, Input<'r>)> {
-        batch.iter().map(|message| {
-            let append_ms = match message.timestamp() {
-                Stamp::LogAppendTime(ms) | Stamp::CreateTime(ms) => ms,
-                Stamp::NotAvailable => 0,
-            };
-            let input = Input { offset: message.offset(), append_ms, key: message.key(), value: message.payload() };
-            (u32::try_from(message.partition()).unwrap_or(u32::MAX), input)
+    fn records<'r, 'b: 'r>(batch: &'r Vec<Received<'b>>) -> impl Iterator<Item = (u32, Input<'r>)> {
+        batch.iter().filter_map(|received| received.record().ok()).map(|record| {
+            let append_ms = record.timestamp_ms().unwrap_or(0);
+            let input = Input { offset: record.offset(), append_ms, key: record.key(), value: record.payload() };
+            (record.partition(), input)
         })
     }
 
     /// librdkafka has waited for it; paused, until their shards are restored.
     fn assign(&mut self, offsets: &[(u32, i64)]) -> Result<bool, TrackError> {
         let list = transaction::offsets(&self.names.signals, offsets.iter().copied())?;
+        offsets.iter().for_each(|(partition, _)| self.inbox.take_in(&self.names.signals, *partition));
         if let Err(error) = self.consumer.incremental_assign(&list) {
             // Lost again meanwhile: the group will say who owns them.
             tracing::warn!(%error, "shards could not be taken over");
@@ -475,35 +488,56 @@ impl From<RestoreError> for NotNow {
 }
 
 /// Reads a bounded batch; it ends at a rebalance.
-fn collect<'c>(consumer: &'c BaseConsumer<Membership>, waiting: bool) -> Result<Vec<BorrowedMessage<'c>>, KafkaError> {
-    let (mut messages, mut bytes) = (Vec::new(), 0);
+fn collect<'c>(
+    consumer: &'c BaseConsumer<Membership>,
+    inbox: &'c Inbox<Membership>,
+    waiting: bool,
+) -> Result<Vec<Received<'c>>, KafkaError> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
     let begun = Instant::now();
     let mut first: Option<Instant> = None;
-    while messages.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX && begun.elapsed() < BATCH_TIME_MAX {
-        let patience = match first {
-            None if waiting => Duration::ZERO,
-            None => Duration::from_millis(100),
-            Some(first) => BATCH_LINGER.saturating_sub(Instant::now() - first),
-        };
-        match consumer.poll(patience) {
-            None if consumer.context().is_changed() => break,
-            None if first.is_none_or(|first| first.elapsed() >= BATCH_LINGER) => break,
-            None => {}
-            Some(Ok(message)) => {
-                bytes += message.payload_len() + message.key_len();
-                first.get_or_insert_with(Instant::now);
-                messages.push(message);
-            }
-            Some(Err(error)) if is_passing(&error) => {
-                tracing::debug!(%error, "passing");
-            }
-            Some(Err(error)) => return Err(error),
-        }
+    while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX && begun.elapsed() < BATCH_TIME_MAX {
+        // Whatever is no record; it may be a rebalance.
+        let mut received = listen(consumer)?;
         if consumer.context().is_changed() {
             break;
         }
+        let patience = match first {
+            None if waiting => Duration::ZERO,
+            None => Duration::from_millis(100),
+            Some(first) => BATCH_LINGER.saturating_sub(first.elapsed()),
+        };
+        received.append(&mut inbox.receive(RECEIVE_MAX.min(BATCH_RECORDS_MAX - batch.len()), patience));
+        if received.is_empty() && first.is_none_or(|first| first.elapsed() >= BATCH_LINGER) {
+            break;
+        }
+        for received in received {
+            match received.record() {
+                Ok(record) => bytes += record.payload().map_or(0, <[u8]>::len) + record.key().map_or(0, <[u8]>::len),
+                Err(error) if is_passing(&error) => {
+                    tracing::debug!(%error, "passing");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            first.get_or_insert_with(Instant::now);
+            batch.push(received);
+        }
     }
-    Ok(messages)
+    Ok(batch)
+}
+
+/// What the consumer hands out itself: no records, unless a partition has forgotten where to deliver.
+fn listen(consumer: &BaseConsumer<Membership>) -> Result<Vec<Received<'_>>, KafkaError> {
+    let mut astray = Vec::new();
+    while let Some(answer) = consumer.poll(Duration::ZERO) {
+        match answer {
+            Ok(message) => astray.push(Received::from(message)),
+            Err(error) if is_passing(&error) => tracing::debug!(%error, "passing"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(astray)
 }
 
 /// librdkafka goes on by itself.

@@ -3,6 +3,7 @@
 use crate::retention::calendar::{Seconds, Timestamp, first_instant_of, last_second};
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
+use std::num::IntErrorKind;
 
 /// An event's time. `checked` differs from `at` for bare dates: they mean their last second, and are
 /// checked by their first.
@@ -80,18 +81,20 @@ fn number(text: &str, zone: Tz) -> Result<EventTime, TimeError> {
     if text.starts_with('-') {
         return Err(TimeError::BeforeFirst);
     }
-    if let Ok(whole) = text.parse::<i128>() {
-        return whole_number(whole, zone);
+    match text.parse::<i64>() {
+        Ok(whole) => return whole_number(whole, zone),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => return Err(TimeError::AfterLast),
+        Err(_) => {}
     }
     let value: f64 = text.parse().map_err(|_| TimeError::Malformed)?;
     if !value.is_finite() || value >= i64::MAX as f64 {
         return Err(TimeError::AfterLast);
     }
     if value.fract() == 0.0 {
-        return whole_number(value as i128, zone);
+        return whole_number(value as i64, zone);
     }
     // A fraction has meaning for every unit but days; it rounds up to the whole second.
-    let (units, whole) = (unit(value.floor() as i128)?, value.ceil() as i128);
+    let (units, whole) = (unit(value.floor() as i64)?, value.ceil() as i64);
     match units {
         Unit::Days => Err(TimeError::Malformed),
         Unit::PerSecond(per_second) => Ok(instant(seconds_ceil(whole, per_second))),
@@ -101,23 +104,22 @@ fn number(text: &str, zone: Tz) -> Result<EventTime, TimeError> {
 enum Unit {
     Days,
     /// How many of it make a second.
-    PerSecond(i128),
+    PerSecond(i64),
 }
 
-fn unit(number: i128) -> Result<Unit, TimeError> {
-    if (i128::from(FIRST_DAY)..i128::from(END_DAY)).contains(&number) {
+fn unit(number: i64) -> Result<Unit, TimeError> {
+    if (FIRST_DAY..END_DAY).contains(&number) {
         return Ok(Unit::Days);
     }
-    let (first, end) = (i128::from(FIRST_SECONDS), i128::from(END_SECONDS));
     for per_second in [1, 1_000, 1_000_000, 1_000_000_000] {
-        if (first * per_second..end * per_second).contains(&number) {
+        if (FIRST_SECONDS * per_second..END_SECONDS * per_second).contains(&number) {
             return Ok(Unit::PerSecond(per_second));
         }
     }
-    Err(if number >= end * 1_000_000_000 { TimeError::AfterLast } else { TimeError::BeforeFirst })
+    Err(if number >= END_SECONDS * 1_000_000_000 { TimeError::AfterLast } else { TimeError::BeforeFirst })
 }
 
-fn whole_number(number: i128, zone: Tz) -> Result<EventTime, TimeError> {
+fn whole_number(number: i64, zone: Tz) -> Result<EventTime, TimeError> {
     match unit(number)? {
         Unit::PerSecond(per_second) => Ok(instant(seconds_ceil(number, per_second))),
         Unit::Days => {
@@ -128,9 +130,8 @@ fn whole_number(number: i128, zone: Tz) -> Result<EventTime, TimeError> {
     }
 }
 
-fn seconds_ceil(number: i128, per_second: i128) -> Timestamp {
-    let seconds = -(-number).div_euclid(per_second);
-    Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX / 4))
+fn seconds_ceil(number: i64, per_second: i64) -> Timestamp {
+    Timestamp(-(-number).div_euclid(per_second))
 }
 
 fn text(text: &str, zone: Tz) -> Result<EventTime, TimeError> {

@@ -50,6 +50,7 @@ impl IngestWorker {
             tell(name, offset, start);
             begun.push((place.0, place.1, Some(offset)));
         }
+        begun.iter().for_each(|(topic, partition, _)| self.inbox.take_in(topic, *partition));
         let list = list(begun.into_iter())?;
         if let Err(error) = self.consumer.incremental_assign(&list) {
             // Lost again meanwhile: the group will say who reads them.

@@ -19,6 +19,7 @@ use super::instance::{Counts, Instance, Slot};
 use super::status::IngestStatus;
 use crate::config::Config;
 use crate::kafka::clients::{Clients, Isolation};
+use crate::kafka::inbox::{Inbox, Received, Record, TopicHandle};
 use crate::kafka::offsets::list;
 use committer::{Committed, Committer};
 use lookout::{Lookout, Sight};
@@ -27,15 +28,15 @@ use outlet::Outlet;
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A batch takes at most this many records and this much time.
-const BATCH_RECORDS_MAX: usize = 20_000;
-const BATCH_TIME_MAX: Duration = Duration::from_millis(200);
+/// A batch takes at most this many records: few enough for what is read of them to stay near the processor,
+/// and for a rebalance not to wait.
+const BATCH_RECORDS_MAX: usize = 2_000;
+/// How long it waits for a record where there is none. A rebalance waits as long.
+const BATCH_PATIENCE: Duration = Duration::from_millis(50);
 /// With more records than this waiting for the brokers' acknowledgement nothing is read.
 const IN_FLIGHT_MAX: u64 = 400_000;
 /// How often progress, commits and metrics are looked after.
@@ -67,6 +68,8 @@ pub struct IngestWorker {
     clients: Clients,
     config: Arc<Config>,
     consumer: Arc<BaseConsumer<Membership>>,
+    /// Where its partitions deliver.
+    inbox: Inbox<Membership>,
     /// For questions that only a rebalance asks; the loop waits for their answers.
     uncommitted: BaseConsumer,
     lookout: Lookout,
@@ -77,7 +80,7 @@ pub struct IngestWorker {
     told: Vec<Counts>,
     next_config: Arc<Mutex<Option<Arc<Config>>>>,
     /// Where the latest record lay, so that the next need not be looked up.
-    latest: Option<(Name, Slot)>,
+    latest: Option<Latest>,
     committer: Committer,
     /// Assigned by the group, and the brokers did not say yet where they begin.
     waiting: Vec<Name>,
@@ -103,6 +106,7 @@ impl IngestWorker {
         let consumer = Arc::new(clients.group_member(&group, Some(&member), Membership::default())?);
         Ok(IngestWorker {
             committer: Committer::begin(consumer.clone())?,
+            inbox: Inbox::new(consumer.clone()),
             consumer,
             uncommitted: clients.reader(Isolation::ReadUncommitted, None)?,
             lookout: Lookout::begin(clients.clone(), clients.reader(Isolation::ReadUncommitted, None)?)?,
@@ -145,7 +149,7 @@ impl IngestWorker {
             while let Some(sight) = self.lookout.next() {
                 self.see(sight)?;
             }
-            self.take_events(stop)?;
+            self.listen(stop)?;
             self.read(stop)?;
             self.outlet.check()?;
             self.outlet.tell(&mut self.instance);
@@ -214,58 +218,62 @@ impl IngestWorker {
         self.instance.slots().map(|(_, topic, partition)| (topic.to_owned(), partition)).collect()
     }
 
-    /// Reads one batch. It ends at an event, so that nothing more is read of what was given up.
+    /// Takes in what the group tells, and whatever else is no record. Whatever was given up delivers nothing
+    /// after this.
+    fn listen(&mut self, stop: &AtomicBool) -> Result<(), IngestError> {
+        let consumer = self.consumer.clone();
+        while let Some(answer) = consumer.poll(Duration::ZERO) {
+            match answer {
+                // Records are delivered to the inbox, unless a partition has forgotten that.
+                Ok(message) => {
+                    let received = Received::from(message);
+                    record(&mut self.instance, &mut self.latest, received.record()?, wall_ms(), &self.outlet);
+                }
+                Err(error) => self.endure(error, stop)?,
+            }
+        }
+        self.instance.catch_up(&mut &self.outlet);
+        self.take_events(stop)
+    }
+
+    /// Reads one batch, all of it: its positions count as read from here on.
     fn read(&mut self, stop: &AtomicBool) -> Result<(), IngestError> {
         if self.instance.in_flight() > IN_FLIGHT_MAX {
             // The producer's own thread empties its queue; what the consumer has fetched waits.
             std::thread::sleep(Duration::from_millis(2));
             return Ok(());
         }
-        let consumer = self.consumer.clone();
-        let (begun, now_ms) = (Instant::now(), wall_ms());
-        let mut patience = Duration::from_millis(50);
-        for read in 0..BATCH_RECORDS_MAX {
-            match consumer.poll(patience) {
-                None => break,
-                Some(Ok(message)) => {
-                    self.record(&message, now_ms);
-                    patience = Duration::ZERO;
+        let mut errors = Vec::new();
+        let mut now_ms = None;
+        for received in self.inbox.receive(BATCH_RECORDS_MAX, BATCH_PATIENCE) {
+            match received.record() {
+                Ok(it) => {
+                    let now_ms = *now_ms.get_or_insert_with(wall_ms);
+                    record(&mut self.instance, &mut self.latest, it, now_ms, &self.outlet);
                 }
-                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
-                    return self.begin_lost(stop);
-                }
-                Some(Err(error)) if is_passing(&error) => tracing::debug!(%error, "passing"),
-                Some(Err(error)) => return Err(error.into()),
-            }
-            if consumer.context().has_events() || (read % 256 == 255 && begun.elapsed() > BATCH_TIME_MAX) {
-                break;
+                Err(error) => errors.push(error),
             }
         }
-        Ok(())
+        self.instance.catch_up(&mut &self.outlet);
+        errors.into_iter().try_for_each(|error| self.endure(error, stop))
     }
 
-    fn record(&mut self, message: &BorrowedMessage<'_>, now_ms: i64) {
-        let (topic, partition) = (message.topic(), u32::try_from(message.partition()).unwrap_or(u32::MAX));
-        let slot = match &self.latest {
-            Some(((known, number), slot)) if *number == partition && known == topic => *slot,
-            _ => {
-                let Some(slot) = self.instance.slot(topic, partition) else { return };
-                self.latest = Some(((topic.to_owned(), partition), slot));
-                slot
+    /// Goes on after an error, if that is possible.
+    fn endure(&mut self, error: KafkaError, stop: &AtomicBool) -> Result<(), IngestError> {
+        match error {
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => self.begin_lost(stop),
+            error if is_passing(&error) => {
+                tracing::debug!(%error, "passing");
+                Ok(())
             }
-        };
-        let record = RecordView {
-            timestamp_ms: message.timestamp().to_millis(),
-            key: message.key(),
-            payload: message.payload(),
-            headers: &MessageHeaders(message),
-        };
-        self.instance.record(slot, message.offset(), record, now_ms, &mut &self.outlet);
+            error => Err(error.into()),
+        }
     }
 
     /// Positions, progress, commits, metrics.
     fn tend(&mut self) -> Result<(), IngestError> {
         self.tended = Instant::now();
+        self.instance.slots().for_each(|(_, topic, partition)| self.inbox.take_in(topic, partition));
         if let Ok(positions) = self.consumer.position() {
             for element in positions.elements() {
                 if let (Offset::Offset(position), Ok(partition)) =
@@ -363,25 +371,39 @@ fn new_instance(config: &Arc<Config>) -> Result<Instance, IngestError> {
     Ok(Instance::new(config.clone(), super::coalesce::BYTES, key))
 }
 
-struct MessageHeaders<'m, 'c>(&'m BorrowedMessage<'c>);
+/// Where a record lay.
+struct Latest {
+    topic: TopicHandle,
+    partition: u32,
+    slot: Slot,
+}
 
-impl Headers for MessageHeaders<'_, '_> {
+fn record(instance: &mut Instance, latest: &mut Option<Latest>, record: Record<'_>, now_ms: i64, mut outlet: &Outlet) {
+    let (topic, partition) = (record.topic_handle(), record.partition());
+    let slot = match latest {
+        Some(latest) if latest.partition == partition && latest.topic == topic => latest.slot,
+        _ => {
+            let Some(slot) = record.topic().and_then(|topic| instance.slot(topic, partition)) else { return };
+            *latest = Some(Latest { topic, partition, slot });
+            slot
+        }
+    };
+    let view = RecordView {
+        timestamp_ms: record.timestamp_ms(),
+        key: record.key(),
+        payload: record.payload(),
+        headers: &record,
+    };
+    instance.record_of_many(slot, record.offset(), view, now_ms, &mut outlet);
+}
+
+impl Headers for Record<'_> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.last_that(|header| header == name)
+        self.last_header(|header| header == name.as_bytes())
     }
 
     fn last_ignoring_case(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.last_that(|header| header.eq_ignore_ascii_case(name))
-    }
-}
-
-impl MessageHeaders<'_, '_> {
-    fn last_that(&self, is_it: impl Fn(&str) -> bool) -> Option<Option<&[u8]>> {
-        let headers = self.0.headers()?;
-        // The client panics at a name that is not UTF-8, and one such record must not end the instance.
-        let read = |place| std::panic::catch_unwind(AssertUnwindSafe(|| headers.get(place))).ok();
-        let found = (0..headers.count()).rev().filter_map(read).find(|header| is_it(header.key));
-        found.map(|header| header.value)
+        self.last_header(|header| header.eq_ignore_ascii_case(name.as_bytes()))
     }
 }
 
