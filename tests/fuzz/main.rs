@@ -6,7 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod http;
 mod outside;
+#[path = "../shard/rig.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod rig;
 mod within;
 
 use chrono::NaiveDate;
