@@ -232,9 +232,9 @@ impl Observed {
         }
     }
 
-    /// A gate that was closed before has been so since then.
+    /// A gate that was closed before has been so since then; before the first record there is no saying.
     fn closed_sources(&self, before: Option<&Observed>) -> BTreeMap<String, Timestamp> {
-        let now = self.clock.shows.unwrap_or(Timestamp::MIN);
+        let Some(now) = self.clock.shows else { return BTreeMap::new() };
         let closed = self.sources().filter(|(index, _)| !self.gate.is_open(*index, now));
         let since = |key: &str| before.and_then(|before| before.closed_since.get(key).copied()).unwrap_or(now);
         closed.map(|(_, key)| (key.to_owned(), since(key))).collect()
@@ -371,6 +371,8 @@ policies:
         for partition in 0..2 {
             let home = Home { partition, partitions: 2, cluster: String::new() };
             let mut shard = Shard::new(home, config.clone());
+            status.observe(partition, &shard, true);
+            assert_eq!(status.closed_since(partition), BTreeMap::new(), "it has read nothing, so it has no time");
             let nothing = Input { offset: 0, append_ms: 9_000, key: None, value: Some(&[]) };
             shard.apply(nothing);
             if partition == 1 {
@@ -381,6 +383,7 @@ policies:
                 shard.apply(Input { offset: 1, value: Some(&value), ..nothing });
             }
             status.observe(partition, &shard, true);
+            assert_eq!(status.closed_since(partition).get("web"), Some(&Timestamp(9)));
             status.running(partition);
         }
         let told = |doubt: &str| metrics.gate_doubt.with_label_values(&["web", doubt]).get();
