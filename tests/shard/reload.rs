@@ -82,6 +82,30 @@ fn a_longer_period_recalls_at_once() {
     assert_eq!(rig.lines()[1..], ["2025-04-01 4711 newsletter recall mailing"]);
 }
 
+/// The removal had followed its warning, and is recalled because the policy, and with it the notice, is longer now.
+#[test]
+fn a_longer_notice_is_given_whole_after_a_recall() {
+    let mut rig = Rig::new();
+    let left = at("2024-03-10");
+    rig.batch(&[activity(left, "4711", "purchase", left), progress(left, &rig.config)]);
+    rig.days(at("2026-02-10"), at("2026-03-15") + 1, true);
+    let sent = [
+        "2026-02-13 4711 offers warn mailing",
+        "2026-03-15 4711 offers anonymise crm",
+        "2026-03-15 4711 offers anonymise mailing",
+    ];
+    assert_eq!(rig.lines(), sent);
+    reconfigure(&mut rig, &text().replace("P24M, command", "P25M, command"));
+    // Nobody has answered the removals, so they are recalled.
+    rig.answered = rig.sent.len();
+    let recalled_at = rig.sent.len();
+    rig.days(at("2026-03-15") + 60, at("2026-05-01"), true);
+    let again = rig.lines().split_off(recalled_at);
+    let again: Vec<&String> = again.iter().filter(|line| line.contains("anonymise")).collect();
+    // Answered on 2026-02-14; 59 days from then end with 2026-04-14.
+    assert_eq!(again, ["2026-04-15 4711 offers anonymise crm", "2026-04-15 4711 offers anonymise mailing"]);
+}
+
 #[test]
 fn a_kind_that_is_gone_for_a_while_is_not_forgotten() {
     let mut rig = Rig::new();

@@ -463,8 +463,11 @@ impl<'a> Judgement<'a> {
         let warnings = (0..stage).rev().filter(|&earlier| !self.policy(policy).stages[earlier].action.removes());
         let (warning, given) =
             warnings.filter_map(|warning| Some((warning, self.given_at(policy, warning)?))).next()?;
+        // What followed the warning may have been this very stage, recalled since, because the policy, and with it
+        // the notice, is longer now.
         let is_followed = self.sent_of_stage(policy, warning).all(|sent| sent.followed);
-        (!is_followed).then(|| self.notice_between(policy, warning, stage, start, given))
+        let is_next = !is_followed || warning + 1 == stage;
+        is_next.then(|| self.notice_between(policy, warning, stage, start, given))
     }
 
     /// The first instant of a stage, if the warning before it was given at `given`: the n days between the
