@@ -197,3 +197,21 @@ fn forgotten_twice_the_later_end_counts() {
         .active_late("purchase", "2028-06-12", "2028-09-01")
         .expect("2032-01-01", &[REMOVED, "2028-06-13T00:00:00 offers anonymise crm [email]"]);
 }
+
+/// Consent that stood withdrawn stands; it is no answer to who asked to be erased before, and is heard of only now.
+#[test]
+fn what_was_withdrawn_serves_no_request_for_erasure() {
+    Story::new(&["news: email; login; P24M expire crm; consent news"])
+        .forgets_after("P1M")
+        .active("login", "2024-02-29T12:00:00")
+        .withdraws("news", "2026-03-10T12:00:00")
+        .asks_for_erasure("2026-03-08T12:00:00")
+        .arriving("2026-06-01T10:00:00")
+        .expect(
+            "2030-01-01",
+            &[
+                "2026-03-03T00:00:00 news expire crm [email]",
+                "2026-06-01T10:00:00 news expire crm [email] on erasure 2026-03-08",
+            ],
+        );
+}

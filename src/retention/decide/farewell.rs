@@ -34,9 +34,7 @@ impl Farewell {
         for policy in &rules.policies {
             let refused = self.withdrawn.iter().find(|(name, _)| policy.consent.as_ref() == Some(name));
             let course = course_mut(record, &policy.key);
-            // What was withdrawn has been seen to, and is no request once more.
-            let withdrawn = refused.map(|(_, at)| rules.resolution.apply(*at, rules.zone));
-            course.served = Some(withdrawn.map_or(self.served, |at| at.max(self.served)));
+            course.served = Some(self.served);
             course.refused_since = refused.map(|(_, at)| *at);
         }
         for (name, at) in &self.withdrawn {
