@@ -243,6 +243,11 @@ impl Resend {
     pub fn is_unanswered(&self) -> bool {
         self.sent.iter().any(|(_, sent)| !matches!(sent.reply, Reply::Done { .. }))
     }
+
+    /// Something may still leave on it, or be answered.
+    pub fn is_under_way(&self) -> bool {
+        self.waits() || self.is_unanswered()
+    }
 }
 
 /// A target's answer to one attempt of a command.

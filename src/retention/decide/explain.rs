@@ -224,7 +224,7 @@ impl Judgement<'_> {
     fn standing_at(&self, target: TargetIndex) -> Standing {
         let key = &self.rules().target(target).key;
         let mut resends = self.record.resends.iter().filter(|resend| resend.target == *key);
-        if resends.any(|resend| resend.waits() || resend.is_unanswered()) {
+        if resends.any(|resend| resend.is_under_way()) {
             return Standing::Due;
         }
         let speaks = |policy: &PolicyIndex| {

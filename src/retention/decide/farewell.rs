@@ -89,8 +89,7 @@ impl Judgement<'_> {
         let has_start = |policy| ground(self.circumstances, policy, self.seen, claims).is_some();
         let had_start = self.policy_indices().any(has_start);
         let only_resent = is_only_resent(self.record, had_start);
-        let is_under_way = |resend: &Resend| resend.waits() || resend.is_unanswered();
-        let is_resending = self.record.resends.iter().any(is_under_way);
+        let is_resending = self.record.resends.iter().any(Resend::is_under_way);
         if is_held || !(had_start || only_resent) || is_resending || !self.record.recalls.is_empty() {
             return None;
         }

@@ -88,9 +88,7 @@ impl Judgement<'_> {
     fn new_resend(&self, farewell: Option<&Farewell>, order: ResendOrder) -> Result<Resend, NotResent> {
         let key = &self.rules().target(order.target).key;
         let before = &self.record.resends;
-        let is_it = |resend: &Resend| {
-            resend.order == order.id || (resend.target == *key && (resend.waits() || resend.is_unanswered()))
-        };
+        let is_it = |resend: &Resend| resend.order == order.id || (resend.target == *key && resend.is_under_way());
         if before.iter().any(is_it) || before.len() >= RESENDS_MAX {
             return Err(NotResent::Repeated);
         }
@@ -189,7 +187,7 @@ impl Judgement<'_> {
     pub(super) fn withdraw_resends(&mut self) {
         for place in 0..self.record.resends.len() {
             let resend = &self.record.resends[place];
-            if resend.waits() || resend.is_unanswered() {
+            if resend.is_under_way() {
                 if let Some(why) = self.why_not(resend) {
                     self.drop_resend(place, why);
                 } else if self.sending_is_full() && self.words_have_changed(place) {
