@@ -30,8 +30,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    const ALL: [Lane; 6] =
-        [Lane::Gate, Lane::RequestGate, Lane::Brake, Lane::RequestBrake, Lane::RequestMode, Lane::Farewell];
+    const COUNT: usize = Lane::Farewell as usize + 1;
     /// Where something waits that would leave.
     pub const UNSENT: [Lane; 5] = [Lane::Gate, Lane::RequestGate, Lane::Brake, Lane::RequestBrake, Lane::RequestMode];
     /// What waits for a person's release.
@@ -56,27 +55,21 @@ impl Queue {
     }
 
     fn place(self) -> usize {
-        usize::from(self.policy.0) * Lane::ALL.len() + self.lane as usize
-    }
-
-    fn all(policies: usize) -> impl Iterator<Item = Queue> {
-        let policies = (0..policies).map(|policy| PolicyIndex(u16::try_from(policy).unwrap_or(u16::MAX)));
-        policies.flat_map(|policy| Lane::ALL.map(|lane| Queue { policy, lane }))
+        usize::from(self.policy.0) * Lane::COUNT + self.lane as usize
     }
 }
 
 /// By queue, ordered by the deadline that the gate has to prove, or that a release has to cover.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    policies: usize,
     by_deadline: Vec<BTreeSet<(Timestamp, Slot)>>,
     by_slot: BTreeMap<(Slot, Queue), Timestamp>,
 }
 
 impl Waiting {
     pub fn new(policies: usize) -> Waiting {
-        let by_deadline = vec![BTreeSet::new(); policies * Lane::ALL.len()];
-        Waiting { policies, by_deadline, by_slot: BTreeMap::new() }
+        let by_deadline = vec![BTreeSet::new(); policies * Lane::COUNT];
+        Waiting { by_deadline, by_slot: BTreeMap::new() }
     }
 
     /// For what a slot waits.
@@ -89,9 +82,16 @@ impl Waiting {
     /// From now on a slot waits for this and nothing else; of several deadlines of one queue for the
     /// first.
     pub fn replace(&mut self, slot: Slot, waits: &[(Queue, Timestamp)]) {
-        for queue in Queue::all(self.policies) {
-            let deadline = waits.iter().filter(|(of, _)| *of == queue).map(|(_, deadline)| *deadline).min();
-            self.replace_one(slot, queue, deadline);
+        // Hardly anybody waits for anything, before or after.
+        let before: Vec<Queue> = self.of(slot).map(|(queue, _)| queue).collect();
+        for queue in before.into_iter().filter(|before| waits.iter().all(|(queue, _)| queue != before)) {
+            self.replace_one(slot, queue, None);
+        }
+        for (place, (queue, _)) in waits.iter().enumerate() {
+            if waits[..place].iter().all(|(other, _)| other != queue) {
+                let deadlines = waits.iter().filter(|(of, _)| of == queue).map(|(_, deadline)| *deadline);
+                self.replace_one(slot, *queue, deadlines.min());
+            }
         }
     }
 
