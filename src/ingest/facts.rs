@@ -40,10 +40,16 @@ impl FactsPlan {
     }
 }
 
+/// Tells a topic from one of the same name that was deleted: half of Kafka's topic id (KIP-516).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicId(pub u64);
+
 /// What the brokers say of a partition, asked after `at`; the end as a `read_uncommitted` reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     pub at: Timestamp,
+    /// Asked for before the rest; `None`: brokers that don't tell.
+    pub topic: Option<TopicId>,
     pub log_start: i64,
     pub log_end: i64,
 }
@@ -63,12 +69,13 @@ pub enum Start {
     First,
     /// What was committed was read differently, or can't be understood: it is read from its beginning.
     Reread,
-    /// Records are missing between what was committed and what is there.
+    /// Records are missing between what was committed and what is there, or the topic is another one by now.
     Gap,
 }
 
 #[derive(Clone, Debug)]
 pub struct Facts {
+    topic: Option<TopicId>,
     first_read: Timestamp,
     gap: Option<Timestamp>,
     hour: LastHour,
@@ -90,13 +97,17 @@ impl Facts {
     ) -> (i64, Start, Facts) {
         let Some(committed) = committed else {
             let shown = if joins_later && look.log_start == 0 { History::Whole } else { shown_if_empty(look) };
-            return (look.log_start, Start::First, Facts::fresh(plan, look.at, shown, now_ms));
+            return (look.log_start, Start::First, Facts::fresh(plan, look.topic, look.at, shown, now_ms));
         };
         let note = Note::decode(committed.metadata).ok();
-        let is_there = (look.log_start..=look.log_end).contains(&committed.offset);
+        let before = note.as_ref().and_then(|note| note.topic);
+        // An offset says nothing about another topic, be it within its bounds.
+        let is_same = before.is_none() || look.topic.is_none() || before == look.topic;
+        let is_there = is_same && (look.log_start..=look.log_end).contains(&committed.offset);
+        let topic = look.topic.or(before);
         match note {
             Some(note) if note.reading == plan.reading && note.rules.len() == plan.rules.len() => {
-                let mut facts = Facts::resumed(&note, now_ms);
+                let mut facts = Facts::resumed(&note, topic, now_ms);
                 if is_there {
                     return (committed.offset, Start::Continued, facts);
                 }
@@ -105,27 +116,28 @@ impl Facts {
                 (look.log_start, Start::Gap, facts)
             }
             Some(note) => {
-                let mut facts = Facts::fresh(plan, note.first_read, shown_if_empty(look), now_ms);
+                let mut facts = Facts::fresh(plan, topic, note.first_read, shown_if_empty(look), now_ms);
                 if is_there && note.gap.is_none() {
                     facts.keep_histories(plan, &note);
                 }
                 (look.log_start, Start::Reread, facts)
             }
-            None => (look.log_start, Start::Reread, Facts::fresh(plan, look.at, shown_if_empty(look), now_ms)),
+            None => (look.log_start, Start::Reread, Facts::fresh(plan, topic, look.at, shown_if_empty(look), now_ms)),
         }
     }
 
-    fn fresh(plan: &FactsPlan, first_read: Timestamp, shown: History, now_ms: i64) -> Facts {
+    fn fresh(plan: &FactsPlan, topic: Option<TopicId>, first_read: Timestamp, shown: History, now_ms: i64) -> Facts {
         let rule = RuleFacts { history: shown, ..RuleFacts::default() };
         let rules = vec![rule; plan.rules.len()];
-        Facts { first_read, gap: None, hour: LastHour::new(now_ms), rejects_total: 0, shown, rules }
+        Facts { topic, first_read, gap: None, hour: LastHour::new(now_ms), rejects_total: 0, shown, rules }
     }
 
-    fn resumed(note: &Note, now_ms: i64) -> Facts {
+    fn resumed(note: &Note, topic: Option<TopicId>, now_ms: i64) -> Facts {
         let mut hour = LastHour::new(now_ms);
         // Which minute they came in is not known, so they stay for an hour more.
         hour.add(Count { records: note.records_last_hour, rejects: note.rejects_last_hour }, now_ms);
         Facts {
+            topic,
             first_read: note.first_read,
             gap: note.gap,
             hour,
@@ -144,6 +156,11 @@ impl Facts {
                 facts.history = before.history;
             }
         }
+    }
+
+    /// Whether the topic is another one than that which is being read. One that was not known is, from now on.
+    pub fn is_another(&mut self, topic: TopicId) -> bool {
+        *self.topic.get_or_insert(topic) != topic
     }
 
     /// Counts a record.
@@ -193,6 +210,7 @@ impl Facts {
         self.forget(as_of);
         Note {
             reading: plan.reading,
+            topic: self.topic,
             as_of,
             first_read: self.first_read,
             gap: self.gap,
@@ -258,7 +276,7 @@ mod tests {
     }
 
     fn look(log_start: i64, log_end: i64) -> Look {
-        Look { at: AT, log_start, log_end }
+        Look { at: AT, topic: None, log_start, log_end }
     }
 
     /// What was committed at offset 40 under reading 1 with rules 7 and 8.
@@ -319,6 +337,32 @@ mod tests {
         assert_eq!((report.gap, report.first_read, report.shown), (None, AT, History::Since(Timestamp(1100))));
         let at = Timestamp(1100);
         assert_eq!(report.rules[0].matched, Some(Matched { first: at, newest: at }));
+    }
+
+    #[test]
+    fn a_commit_to_a_topic_that_was_deleted_is_a_gap_wherever_it_lies() {
+        let plan = plan(1, &[7, 8]);
+        let look = |topic: Option<u64>| Look { topic: topic.map(TopicId), ..look(0, 90) };
+        let committed = |topic: Option<u64>| {
+            let (_, _, mut facts) = Facts::begin(&plan, None, look(topic), false, NOW_MS);
+            facts.note(&plan, NOW_MS).encode()
+        };
+        let table = [
+            (Some(1), Some(1), Start::Continued),
+            (Some(1), Some(2), Start::Gap),
+            (Some(1), None, Start::Continued),
+            (None, Some(2), Start::Continued),
+        ];
+        for (before, now, expected) in table {
+            let metadata = committed(before);
+            let committed = Some(Committed { offset: 40, metadata: &metadata });
+            let (offset, start, mut facts) = Facts::begin(&plan, committed, look(now), false, NOW_MS);
+            assert_eq!(start, expected, "{before:?} {now:?}");
+            assert_eq!(offset, if start == Start::Gap { 0 } else { 40 });
+            assert!(facts.is_another(TopicId(3)) && !facts.is_another(TopicId(now.or(before).unwrap())));
+        }
+        let (_, _, mut facts) = Facts::begin(&plan, None, look(None), false, NOW_MS);
+        assert!(!facts.is_another(TopicId(3)) && facts.is_another(TopicId(4)), "it is known from then on");
     }
 
     #[test]

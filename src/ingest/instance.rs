@@ -7,7 +7,7 @@
 use super::clocks::Clocks;
 use super::coalesce::{Coalescer, Entry};
 use super::extract::{AHEAD_MAX, Extracted, Extractor, Outcome, Reason, RecordView};
-use super::facts::{Committed, Facts, FactsPlan, Look, Start};
+use super::facts::{Committed, Facts, FactsPlan, Look, Start, TopicId};
 use super::lanes::Lanes;
 use super::partition::Partition;
 use super::topics;
@@ -388,6 +388,19 @@ impl Instance {
     /// The next offset that is expected of a partition.
     pub fn next_offset(&self, slot: Slot) -> Option<i64> {
         self.partitions.get(slot.0)?.as_ref().map(Partition::position)
+    }
+
+    /// Those of the partitions being read whose topic is another one by now. Where nothing was known of it, this
+    /// is what it is.
+    pub fn recreated(&mut self, topics: &HashMap<String, TopicId>) -> Vec<(String, u32)> {
+        let mut recreated = Vec::new();
+        for partition in self.partitions.iter_mut().flatten() {
+            let (Some(&topic), Some(facts)) = (topics.get(&partition.topic), &mut partition.facts) else { continue };
+            if facts.is_another(topic) {
+                recreated.push((partition.topic.clone(), partition.number));
+            }
+        }
+        recreated
     }
 
     /// The high watermark of a partition was `end` when it was asked for, after `at`, by a

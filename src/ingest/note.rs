@@ -1,5 +1,6 @@
 //! What ingest keeps beside a committed offset, in its metadata, so that no restart forgets it.
 
+use super::facts::TopicId;
 use super::heard;
 use crate::config::{Source, Yield};
 use crate::retention::calendar::Timestamp;
@@ -14,13 +15,17 @@ use sha2::{Digest, Sha256};
 /// A broker's default for how long metadata may be (`offset.metadata.max.bytes`).
 pub const METADATA_BYTES_MAX: usize = 4096;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// It doesn't tell the topic.
+const FORMAT_BEFORE: u8 = 1;
 
 /// What is known of a partition up to its committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// What its source's records meant.
     pub reading: u64,
+    /// The topic that it is about, be there another one of its name by now; `None`: the brokers did not tell.
+    pub topic: Option<TopicId>,
     /// When it was written.
     pub as_of: Timestamp,
     /// See [`crate::retention::progress::PartitionProgress::first_read`].
@@ -87,6 +92,7 @@ impl Note {
         let mut writer = Writer(&mut bytes);
         writer.byte(FORMAT);
         writer.bytes(&self.reading.to_be_bytes());
+        writer.option(self.topic, |writer, topic| writer.bytes(&topic.0.to_be_bytes()));
         writer.signed(self.as_of.0);
         writer.signed(self.first_read.0);
         writer.option(self.gap, |writer, at| writer.signed(at.0));
@@ -107,12 +113,18 @@ impl Note {
     pub fn decode(metadata: &str) -> Result<Note, NoteError> {
         let bytes = STANDARD_NO_PAD.decode(metadata).map_err(|_| NoteError::NotOurs)?;
         let mut reader = Reader(&bytes);
-        if reader.byte()? != FORMAT {
+        let format = reader.byte()?;
+        if format != FORMAT && format != FORMAT_BEFORE {
             return Err(DecodeError::UnknownFormat.into());
         }
         let time = |reader: &mut Reader<'_>| read_time(reader, Timestamp(0));
         let mut note = Note {
             reading: u64::from_be_bytes(reader.array()?),
+            topic: if format == FORMAT {
+                reader.option(|reader| Ok(TopicId(u64::from_be_bytes(reader.array()?))))?
+            } else {
+                None
+            },
             as_of: time(&mut reader)?,
             first_read: time(&mut reader)?,
             gap: reader.option(time)?,
@@ -156,6 +168,7 @@ mod tests {
     fn note(rules: usize) -> Note {
         Note {
             reading: u64::MAX,
+            topic: Some(TopicId(u64::MAX)),
             as_of: Timestamp(NOW),
             first_read: Timestamp(NOW),
             gap: Some(Timestamp(NOW)),
@@ -220,8 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_version_wrote_is_read() {
+        let before = Note { topic: None, ..note(3) };
+        let mut bytes = STANDARD_NO_PAD.decode(before.encode()).unwrap();
+        // It had no word about the topic after the reading.
+        bytes.remove(1 + 8);
+        bytes[0] = FORMAT_BEFORE;
+        assert_eq!(Note::decode(&STANDARD_NO_PAD.encode(bytes)), Ok(before));
+    }
+
+    #[test]
     fn what_others_wrote_is_refused() {
-        for metadata in ["", "x", "lapsed", "AQ", "é", "////"] {
+        for metadata in ["", "x", "lapsed", "AQ", "Ag", "é", "////"] {
             assert!(Note::decode(metadata).is_err(), "{metadata}");
         }
     }
@@ -230,7 +253,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[A-Za-z0-9+/]{0,80}", tail in ".{0,20}") {
             let _ = Note::decode(&text);
-            let _ = Note::decode(&format!("AQ{text}"));
+            let _ = Note::decode(&format!("Ag{text}"));
             let _ = Note::decode(&tail);
         }
 

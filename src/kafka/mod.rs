@@ -2,6 +2,7 @@
 //!
 //! * [`access`]: what the brokers let us do
 //! * [`clients`]: consumers and producers with the properties that the promises need
+//! * [`describe`]: which topic of its name one is, and what may be done with it
 //! * [`transaction`]: one transaction after another, and what became of each
 //! * [`inbox`]: records of a consumer, many at a time
 //! * [`offsets`]: where partitions begin and end
@@ -10,6 +11,7 @@
 
 pub mod access;
 pub mod clients;
+pub mod describe;
 pub mod inbox;
 pub mod offsets;
 pub mod owners;

@@ -189,6 +189,7 @@ impl Cluster {
         let committed = committed.map(|(offset, metadata)| Committed { offset: *offset, metadata });
         let look = Look {
             at: Timestamp::from_millis_floor(now_ms),
+            topic: None,
             log_start: self.log.start(topic, 0),
             log_end: self.log.end(topic, 0),
         };

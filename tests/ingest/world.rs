@@ -104,6 +104,7 @@ impl Source {
         let key = (topic.to_owned(), partition);
         Look {
             at: Timestamp::from_millis_floor(now_ms),
+            topic: None,
             log_start: self.starts.get(&key).copied().unwrap_or(0),
             log_end: self.logs[&key].len() as i64,
         }

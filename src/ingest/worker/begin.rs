@@ -1,8 +1,9 @@
 //! Where partitions begin: after what is committed, or where that says little, at their first record.
 
+use super::lookout::ids;
 use super::membership::Name;
 use super::{CALL_TIMEOUT, IngestError, IngestWorker, wall_ms};
-use crate::ingest::facts::{Committed, Look, Start};
+use crate::ingest::facts::{Committed, Look, Start, TopicId};
 use crate::ingest::sight::seen;
 use crate::kafka::offsets::{End, Offsets, ends, list, seek};
 use crate::retention::calendar::Timestamp;
@@ -20,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 struct Known {
     /// Offsets and metadata.
     committed: HashMap<Name, (i64, String)>,
+    topics: HashMap<String, TopicId>,
     at: Timestamp,
     first: Offsets,
     last: Offsets,
@@ -40,7 +42,8 @@ impl IngestWorker {
             };
             let committed = known.committed.get(name);
             let committed = committed.map(|(offset, metadata)| Committed { offset: *offset, metadata });
-            let look = Look { at: known.at, log_start, log_end };
+            let topic = known.topics.get(&name.0).copied();
+            let look = Look { at: known.at, topic, log_start, log_end };
             let joins_later = joining.contains(name.0.as_str());
             let place = (name.0.as_str(), name.1);
             // A topic that no source reads any more leaves with the next subscription.
@@ -119,6 +122,22 @@ impl IngestWorker {
         self.begin_again(&lost, stop)
     }
 
+    /// Has partitions begin anew, with a gap, whose topic was deleted and created again: what has been read of them
+    /// says nothing about the records that are there now.
+    pub(super) fn begin_recreated(
+        &mut self,
+        topics: &HashMap<String, TopicId>,
+        stop: &AtomicBool,
+    ) -> Result<(), IngestError> {
+        let recreated = self.instance.recreated(topics);
+        if recreated.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(partitions = ?recreated, "their topic was created anew");
+        self.give_back(&recreated)?;
+        self.begin_again(&recreated, stop)
+    }
+
     /// Asks until the brokers answer: without knowing where to begin nothing may be read. `None`: asked to
     /// stop.
     fn until_answered(&self, partitions: &[Name], stop: &AtomicBool) -> Result<Option<Known>, IngestError> {
@@ -144,9 +163,10 @@ impl IngestWorker {
         let topics: BTreeSet<&str> = names().map(|(topic, _)| topic).collect();
         let elders = topics.into_iter().flat_map(|topic| self.instance.elders(topic));
         let committed = self.committed(names().chain(elders).collect())?;
+        let topics = ids(&self.admin, names().map(|(topic, _)| topic), CALL_TIMEOUT)?;
         let ask = |end| ends(&self.uncommitted, names(), end, CALL_TIMEOUT);
         let (at, (first, last)) = seen(wall_ms, || (ask(End::First), ask(End::Last)));
-        Ok(Known { committed, at, first: first?, last: last? })
+        Ok(Known { committed, topics, at, first: first?, last: last? })
     }
 
     fn committed(&self, partitions: BTreeSet<(&str, u32)>) -> KafkaResult<HashMap<Name, (i64, String)>> {

@@ -1,15 +1,19 @@
 //! Asks the brokers for topics and ends, on a thread of its own, so that the hot one never waits.
 
 use super::membership::Name;
-use super::{locked, wall_ms};
+use super::{IngestError, locked, wall_ms};
+use crate::ingest::facts::TopicId;
 use crate::ingest::sight::seen;
 use crate::kafka::clients::Clients;
+use crate::kafka::describe::describe;
 use crate::kafka::offsets::{End, Offsets, ends};
 use crate::kafka::topics::retentions;
 use crate::retention::calendar::Timestamp;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,12 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many answers may wait for the loop; beyond that they are dropped, and asked for again.
 const SIGHTS_MAX: usize = 16;
 
-/// What was seen. Both were asked for after the instant.
+/// What was seen. All were asked for after the instant.
 pub enum Sight {
     /// All topics with their partition counts.
     Topics(Timestamp, Vec<(String, u32)>),
-    /// High watermarks.
-    Ends(Timestamp, Offsets),
+    /// High watermarks, and which topics those of their names are, asked for last of all.
+    Ends(Timestamp, Offsets, HashMap<String, TopicId>),
     /// For how long topics keep their records, in milliseconds; those that keep them for ever are left out.
     Retentions(BTreeMap<String, i64>),
 }
@@ -42,13 +46,14 @@ pub struct Lookout {
 impl Lookout {
     /// `reader` must be a `read_uncommitted` one: another is told of the last stable offset, which hides
     /// an open transaction.
-    pub fn begin(clients: Clients, reader: BaseConsumer) -> std::io::Result<Lookout> {
+    pub fn begin(clients: Clients, reader: BaseConsumer) -> Result<Lookout, IngestError> {
         let (sender, sights) = sync_channel(SIGHTS_MAX);
+        let admin = clients.admin()?;
         let watched = Arc::new(Mutex::new(Vec::new()));
         let lookout = Lookout { watched: watched.clone(), sights };
         std::thread::Builder::new()
             .name("ingest-lookout".to_owned())
-            .spawn(move || look_again_and_again(&clients, &reader, &watched, &sender))?;
+            .spawn(move || look_again_and_again(&clients, &admin, &reader, &watched, &sender))?;
         Ok(lookout)
     }
 
@@ -64,6 +69,7 @@ impl Lookout {
 
 fn look_again_and_again(
     clients: &Clients,
+    admin: &AdminClient<DefaultClientContext>,
     reader: &BaseConsumer,
     watched: &Mutex<Vec<Name>>,
     sights: &SyncSender<Sight>,
@@ -77,7 +83,7 @@ fn look_again_and_again(
             look_at_retentions(clients, &watched, sights);
         }
         let topics = look_at_topics(reader);
-        let ends = look_at_ends(reader, &watched);
+        let ends = look_at_ends(admin, reader, &watched);
         for sight in [topics, ends] {
             match sight.map(|sight| sights.try_send(sight)) {
                 Ok(Ok(()) | Err(TrySendError::Full(_))) => {}
@@ -108,8 +114,31 @@ fn look_at_retentions(clients: &Clients, watched: &[Name], sights: &SyncSender<S
     }
 }
 
-fn look_at_ends(reader: &BaseConsumer, watched: &[Name]) -> KafkaResult<Sight> {
+fn look_at_ends(
+    admin: &AdminClient<DefaultClientContext>,
+    reader: &BaseConsumer,
+    watched: &[Name],
+) -> KafkaResult<Sight> {
     let partitions = watched.iter().map(|(topic, partition)| (topic.as_str(), *partition));
     let (at, ends) = seen(wall_ms, || ends(reader, partitions, End::Last, PATIENCE));
-    Ok(Sight::Ends(at, ends?))
+    let topics = watched.iter().map(|(topic, _)| topic.as_str());
+    let ids = ids(admin, topics, PATIENCE).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the brokers did not say which topics those of the sources' names are");
+        HashMap::new()
+    });
+    Ok(Sight::Ends(at, ends?, ids))
+}
+
+/// Of those topics of which the brokers tell it.
+pub fn ids<'t>(
+    admin: &AdminClient<DefaultClientContext>,
+    topics: impl Iterator<Item = &'t str>,
+    patience: Duration,
+) -> KafkaResult<HashMap<String, TopicId>> {
+    let topics: BTreeSet<&str> = topics.collect();
+    if topics.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let told = describe(admin, &topics.into_iter().collect::<Vec<_>>(), false, patience)?;
+    Ok(told.into_iter().filter_map(|topic| Some((topic.name, TopicId(topic.id? as u64)))).collect())
 }

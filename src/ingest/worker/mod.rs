@@ -26,6 +26,8 @@ use lookout::{Lookout, Sight};
 use membership::{Event, Membership, Name};
 use outlet::Outlet;
 use rdkafka::Offset;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +74,7 @@ pub struct IngestWorker {
     inbox: Inbox<Membership>,
     /// For questions that only a rebalance asks; the loop waits for their answers.
     uncommitted: BaseConsumer,
+    admin: AdminClient<DefaultClientContext>,
     lookout: Lookout,
     instance: Instance,
     outlet: Outlet,
@@ -108,6 +111,7 @@ impl IngestWorker {
             committer: Committer::begin(consumer.clone())?,
             inbox: Inbox::new(consumer.clone()),
             consumer,
+            admin: clients.admin()?,
             uncommitted: clients.reader(Isolation::ReadUncommitted, None)?,
             lookout: Lookout::begin(clients.clone(), clients.reader(Isolation::ReadUncommitted, None)?)?,
             instance: new_instance(&config)?,
@@ -147,7 +151,7 @@ impl IngestWorker {
             self.status.beat();
             self.reconfigure(stop)?;
             while let Some(sight) = self.lookout.next() {
-                self.see(sight)?;
+                self.see(sight, stop)?;
             }
             self.listen(stop)?;
             self.read(stop)?;
@@ -164,7 +168,7 @@ impl IngestWorker {
         Ok(())
     }
 
-    fn see(&mut self, sight: Sight) -> Result<(), IngestError> {
+    fn see(&mut self, sight: Sight, stop: &AtomicBool) -> Result<(), IngestError> {
         match sight {
             Sight::Topics(at, topics) => {
                 let known = topics.iter().map(|(topic, count)| (topic.as_str(), *count));
@@ -177,7 +181,8 @@ impl IngestWorker {
                 }
             }
             Sight::Retentions(retentions) => self.instance.retentions(&retentions),
-            Sight::Ends(at, ends) => {
+            Sight::Ends(at, ends, topics) => {
+                self.begin_recreated(&topics, stop)?;
                 for ((topic, partition), end) in ends {
                     if let Some(slot) = self.instance.slot(&topic, partition) {
                         self.instance.watermark(slot, at, end);

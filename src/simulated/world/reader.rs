@@ -232,7 +232,7 @@ impl Reader {
                 (kafka.start(*place), kafka.end(*place, Isolation::Uncommitted))
             });
             let committed = committed.as_ref().map(|(offset, metadata)| Committed { offset: *offset, metadata });
-            let look = Look { at, log_start, log_end };
+            let look = Look { at, topic: None, log_start, log_end };
             let assigned = self.instance.assign((&name.0, name.1), committed, look, joins_later, wall());
             let Some((slot, offset, start)) = assigned else { continue };
             self.instance.watermark(slot, at, log_end);
