@@ -12,6 +12,10 @@ mod workload;
 
 use clap::{Parser, ValueEnum};
 
+/// As the service has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures lapsed. Figures mean something in a release build only.
 #[derive(Parser)]
 struct Arguments {

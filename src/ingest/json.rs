@@ -28,6 +28,8 @@ pub struct Plan {
 #[derive(Clone, Debug, Default)]
 struct Node {
     members: Vec<(String, usize)>,
+    /// The same in short; see [`plain::head`].
+    heads: Vec<u64>,
     each: Option<usize>,
     field: Option<Field>,
 }
@@ -66,17 +68,32 @@ impl Plan {
         self.nodes.push(Node::default());
         match step {
             Step::Each => self.nodes[parent].each = Some(child),
-            Step::Member(name) => self.nodes[parent].members.push((name.clone(), child)),
+            Step::Member(name) => {
+                let parent = &mut self.nodes[parent];
+                parent.members.push((name.clone(), child));
+                parent.heads.push(plain::head(name.as_bytes(), 0, name.len()));
+            }
         }
         child
     }
 
     fn member(&self, node: Option<usize>, name: &str) -> Option<usize> {
-        let node = &self.nodes[node?];
-        // Most names that are as long as one that is read begin differently; to find that out costs no call.
-        let first = name.as_bytes().first();
-        let is_it = |member: &str| member.as_bytes().first() == first && member == name;
-        node.members.iter().find(|(member, _)| is_it(member)).map(|(_, child)| *child)
+        self.member_by_head(node?, plain::head(name.as_bytes(), 0, name.len()), name.as_bytes())
+    }
+
+    /// The same, where the name's head is known.
+    #[inline(always)]
+    fn member_by_head(&self, node: usize, head: u64, name: &[u8]) -> Option<usize> {
+        let node = &self.nodes[node];
+        let mut from = 0;
+        while let Some(found) = node.heads[from..].iter().position(|known| *known == head) {
+            let (member, child) = &node.members[from + found];
+            if member.len() == name.len() && (name.len() <= plain::HEAD || member.as_bytes() == name) {
+                return Some(*child);
+            }
+            from += found + 1;
+        }
+        None
     }
 }
 
@@ -133,8 +150,10 @@ pub struct Document {
     names: String,
     name_ends: Vec<usize>,
     duplicate: bool,
-    /// The same where a document is plain: where they stand.
-    places: Vec<(usize, usize)>,
+    /// The same where a document is plain.
+    members: Vec<plain::Member>,
+    /// And where its quotes stand: a bit for each byte.
+    quotes: Vec<u64>,
     /// How much of each field had been found when a document was begun.
     before: Vec<usize>,
 }

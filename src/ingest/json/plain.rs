@@ -1,4 +1,5 @@
-//! Documents as most are written, read in one pass over their bytes.
+//! Documents as most are written, read in two passes over their bytes: the first finds all quotes, many bytes
+//! at a time, the second goes from one to the next.
 //!
 //! It reads what is beyond doubt and leaves the rest to `serde_json`, which has the last word on what JSON
 //! is: whatever is refused here, for whichever reason, is read again there. So this needs not be
@@ -6,6 +7,7 @@
 //! zero, deep nesting, large objects, and everything that is no JSON go the other way.
 
 use super::{Document, Found, Kind, NUMBER, Path, Plan};
+use wide::u8x16;
 
 /// Deeper documents are left to `serde_json`, which refuses those of 128.
 const DEPTH_MAX: u8 = 64;
@@ -15,25 +17,67 @@ const MEMBERS_MAX: usize = 128;
 /// Reads `bytes` as far as `node` of the plan is about them; `false`: somebody else must. What was found
 /// until then stays in the document.
 pub(super) fn read(plan: &Plan, node: Option<usize>, bytes: &[u8], document: &mut Document) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    document.places.clear();
-    let mut reader = Reader { plan, text, bytes, at: 0, document };
-    let here = Here { node, path: Path::default(), each: 0, depth: 0 };
-    reader.value(here).is_some() && reader.next().is_none()
+    let look = look(bytes, &mut document.quotes);
+    if !look.is_ascii && std::str::from_utf8(bytes).is_err() {
+        return false;
+    }
+    document.members.clear();
+    let quotes = Quotes { word: 0, left: document.quotes[0] };
+    let mut reader = Reader { plan, bytes, at: 0, is_simple: look.is_simple, quotes, document };
+    let place = Place { path: Path::default(), each: 0, depth: 0 };
+    reader.value(node, &place).is_some() && reader.next().is_none()
+}
+
+/// What a first look at a document shows.
+struct Look {
+    is_ascii: bool,
+    /// It has no backslash and no control character: each quote begins or ends a text.
+    is_simple: bool,
+}
+
+/// Finds the quotes: a bit for each byte, so that at least one word comes out.
+fn look(bytes: &[u8], quotes: &mut Vec<u64>) -> Look {
+    quotes.clear();
+    let (mut all, mut least, mut backslashes) = (u8x16::ZERO, u8x16::MAX, u8x16::ZERO);
+    let mut see = |block: &[u8; 64]| {
+        let mut word = 0;
+        for (place, chunk) in block.as_chunks::<16>().0.iter().enumerate() {
+            let chunk = u8x16::new(*chunk);
+            all |= chunk;
+            least = least.min(chunk);
+            backslashes |= chunk.simd_eq(u8x16::splat(b'\\'));
+            word |= u64::from(chunk.simd_eq(u8x16::splat(b'"')).to_bitmask()) << (16 * place);
+        }
+        quotes.push(word);
+    };
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    blocks.iter().for_each(&mut see);
+    let mut last = [b' '; 64];
+    last[..rest.len()].copy_from_slice(rest);
+    see(&last);
+    let is_simple = backslashes.to_bitmask() == 0 && least.to_array().iter().all(|byte| *byte >= 0x20);
+    Look { is_ascii: all.to_bitmask() == 0, is_simple }
 }
 
 struct Reader<'r> {
     plan: &'r Plan,
-    text: &'r str,
     bytes: &'r [u8],
     at: usize,
+    /// See [`Look`]; then texts are found by their quotes.
+    is_simple: bool,
+    quotes: Quotes,
     document: &'r mut Document,
 }
 
-/// Where in the plan and in arrays a value stands.
-#[derive(Clone, Copy)]
-struct Here {
-    node: Option<usize>,
+/// The quotes that were not passed yet.
+struct Quotes {
+    word: usize,
+    /// Of that word.
+    left: u64,
+}
+
+/// Where in arrays a value stands.
+struct Place {
     path: Path,
     /// How many arrays were stepped through with `*`.
     each: usize,
@@ -48,9 +92,38 @@ struct Text {
     is_escaped: bool,
 }
 
+/// The name of a member that was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    head: u64,
+    from: usize,
+    to: usize,
+}
+
+/// A name's first bytes: most names differ there, and one comparison tells. Names of the same length that are
+/// no longer than this, and have the same head, are equal.
+pub(super) const HEAD: usize = 8;
+
+/// The first bytes from `from`, and zeros from `to` on.
+#[inline(always)]
+pub(super) fn head(bytes: &[u8], from: usize, to: usize) -> u64 {
+    let length = to - from;
+    match bytes.get(from..).and_then(<[u8]>::first_chunk::<HEAD>) {
+        Some(head) if length >= HEAD => u64::from_le_bytes(*head),
+        Some(head) => u64::from_le_bytes(*head) & ((1 << (8 * length)) - 1),
+        None => {
+            let mut head = [0; HEAD];
+            let length = length.min(HEAD);
+            head[..length].copy_from_slice(&bytes[from..from + length]);
+            u64::from_le_bytes(head)
+        }
+    }
+}
+
 /// `None` is always the same: not read here.
 impl Reader<'_> {
     /// The next byte that is no white space; it is not passed.
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         loop {
             let byte = *self.bytes.get(self.at)?;
@@ -61,8 +134,12 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, here: Here) -> Option<()> {
-        let field = here.node.and_then(|node| self.plan.nodes[node].field);
+    #[inline(always)]
+    fn value(&mut self, node: Option<usize>, place: &Place) -> Option<()> {
+        let field = match node {
+            Some(node) => self.plan.nodes[node].field,
+            None => None,
+        };
         let kind = match self.next()? {
             b'"' => {
                 let text = self.string()?;
@@ -72,11 +149,11 @@ impl Reader<'_> {
                 if text.is_escaped {
                     return None;
                 }
-                let range = self.document.keep(&self.text[text.from..text.to]);
+                let range = self.document.keep(std::str::from_utf8(&self.bytes[text.from..text.to]).ok()?);
                 Kind::Text(range.start, range.end)
             }
-            b'{' => self.object(here)?,
-            b'[' => self.array(here)?,
+            b'{' => self.object(node, place)?,
+            b'[' => self.array(node, place)?,
             b't' => self.word(b"true", Kind::Bool(true))?,
             b'f' => self.word(b"false", Kind::Bool(false))?,
             b'n' => self.word(b"null", Kind::Null)?,
@@ -85,12 +162,12 @@ impl Reader<'_> {
                 if field.is_none() {
                     return Some(());
                 }
-                let range = self.document.keep(&self.text[from..to]);
+                let range = self.document.keep(std::str::from_utf8(&self.bytes[from..to]).ok()?);
                 Kind::Number(range.start, range.end)
             }
         };
         if let Some(field) = field {
-            self.document.push(field, Found { path: here.path, kind });
+            self.document.push(field, Found { path: place.path, kind });
         }
         Some(())
     }
@@ -136,7 +213,33 @@ impl Reader<'_> {
         (self.at > from).then(|| self.at - from)
     }
 
+    /// A text, which begins here. In a simple document each quote is passed here, so the next two are its own.
+    #[inline(always)]
     fn string(&mut self) -> Option<Text> {
+        if !self.is_simple {
+            return self.any_string();
+        }
+        let from = self.quote()? + 1;
+        let to = self.quote()?;
+        self.at = to + 1;
+        Some(Text { from, to, is_escaped: false })
+    }
+
+    /// Where the next quote stands; it is passed.
+    #[inline(always)]
+    fn quote(&mut self) -> Option<usize> {
+        while self.quotes.left == 0 {
+            self.quotes.word += 1;
+            self.quotes.left = *self.document.quotes.get(self.quotes.word)?;
+        }
+        let at = self.quotes.word * 64 + self.quotes.left.trailing_zeros() as usize;
+        self.quotes.left &= self.quotes.left - 1;
+        Some(at)
+    }
+
+    /// A text in a document that has escapes, or is written in lines.
+    #[inline(never)]
+    fn any_string(&mut self) -> Option<Text> {
         let from = self.at + 1;
         let mut is_escaped = false;
         self.at = stop(self.bytes, from);
@@ -174,29 +277,29 @@ impl Reader<'_> {
         Some(())
     }
 
-    fn array(&mut self, here: Here) -> Option<Kind> {
-        let depth = deeper(here)?;
+    fn array(&mut self, node: Option<usize>, place: &Place) -> Option<Kind> {
+        let mut inside = Place { depth: deeper(place)?, ..*place };
         self.at += 1;
         if self.next()? == b']' {
             self.at += 1;
             return Some(Kind::Array);
         }
-        let (each, has_members) = match here.node.map(|node| &self.plan.nodes[node]) {
+        let (each, has_members) = match node.map(|node| &self.plan.nodes[node]) {
             Some(node) => (node.each, !node.members.is_empty()),
             None => (None, false),
         };
-        for place in 0_u32.. {
-            let mut element = Here { node: None, depth, ..here };
+        inside.each += usize::from(each.is_some());
+        for element in 0_u32.. {
+            let mut child = None;
             if let Some(each) = each {
-                if let Some(step) = element.path.get_mut(element.each) {
-                    *step = place;
+                if let Some(step) = inside.path.get_mut(place.each) {
+                    *step = element;
                 }
-                element.each += 1;
-                element.node = Some(each);
+                child = Some(each);
             } else if has_members {
-                element.node = self.plan.member(here.node, &place.to_string());
+                child = self.plan.member(node, &element.to_string());
             }
-            self.value(element)?;
+            self.value(child, &inside)?;
             match self.next()? {
                 b',' => self.at += 1,
                 b']' => break,
@@ -207,29 +310,33 @@ impl Reader<'_> {
         Some(Kind::Array)
     }
 
-    fn object(&mut self, here: Here) -> Option<Kind> {
-        let depth = deeper(here)?;
+    fn object(&mut self, node: Option<usize>, place: &Place) -> Option<Kind> {
+        let inside = Place { depth: deeper(place)?, ..*place };
         self.at += 1;
         if self.next()? == b'}' {
             self.at += 1;
             return Some(Kind::Object);
         }
-        let first = self.document.places.len();
+        let first = self.document.members.len();
         let mut seen = 0_u64;
         loop {
             if self.next()? != b'"' {
                 return None;
             }
-            let name = self.string()?;
-            if name.is_escaped || !self.is_new(name, first, &mut seen) {
+            let text = self.string()?;
+            let name = Member { head: head(self.bytes, text.from, text.to), from: text.from, to: text.to };
+            if text.is_escaped || !self.is_new(name, first, &mut seen) {
                 return None;
             }
             if self.next()? != b':' {
                 return None;
             }
             self.at += 1;
-            let node = here.node.and_then(|node| self.plan.member(Some(node), &self.text[name.from..name.to]));
-            self.value(Here { node, depth, ..here })?;
+            let child = match node {
+                Some(node) => self.plan.member_by_head(node, name.head, &self.bytes[name.from..name.to]),
+                None => None,
+            };
+            self.value(child, &inside)?;
             match self.next()? {
                 b',' => self.at += 1,
                 b'}' => break,
@@ -237,35 +344,37 @@ impl Reader<'_> {
             }
         }
         self.at += 1;
-        self.document.places.truncate(first);
+        self.document.members.truncate(first);
         Some(Kind::Object)
     }
 
     /// Whether a name is none of those of its object, which begin at `first`; then it is remembered. `seen`
     /// has a bit for each that is there, and names share them.
-    fn is_new(&mut self, name: Text, first: usize, seen: &mut u64) -> bool {
-        let bytes = &self.bytes[name.from..name.to];
-        let mixed = match bytes {
-            [] => 0,
-            [first, .., last] => usize::from(*first) * 5 + usize::from(*last) * 11 + bytes.len() * 3,
-            [only] => usize::from(*only),
-        };
-        let bit = 1_u64 << (mixed % 64);
+    #[inline(always)]
+    fn is_new(&mut self, name: Member, first: usize, seen: &mut u64) -> bool {
+        let length = name.to - name.from;
+        let mixed = (name.head ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let bit = 1_u64 << (mixed >> 58);
         if *seen & bit != 0 {
-            let is_same = |&(from, to): &(usize, usize)| &self.bytes[from..to] == bytes;
-            if self.document.places[first..].iter().any(is_same) {
+            let bytes = &self.bytes[name.from..name.to];
+            let is_same = |other: &Member| {
+                let is_similar = other.head == name.head && other.to - other.from == length;
+                is_similar && (length <= HEAD || self.bytes[other.from..other.to] == *bytes)
+            };
+            if self.document.members[first..].iter().any(is_same) {
                 return false;
             }
         }
         *seen |= bit;
-        self.document.places.push((name.from, name.to));
+        self.document.members.push(name);
         // What serde_json calls a number of its own must not be taken for one.
-        self.document.places.len() - first <= MEMBERS_MAX && bytes != NUMBER.as_bytes()
+        self.document.members.len() - first <= MEMBERS_MAX
+            && (length != NUMBER.len() || self.bytes[name.from..name.to] != *NUMBER.as_bytes())
     }
 }
 
-fn deeper(here: Here) -> Option<u8> {
-    (here.depth < DEPTH_MAX).then_some(here.depth + 1)
+fn deeper(place: &Place) -> Option<u8> {
+    (place.depth < DEPTH_MAX).then_some(place.depth + 1)
 }
 
 /// The place of the first byte from `at` that ends or interrupts a text: a quote, a backslash, a control
