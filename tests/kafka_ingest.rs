@@ -12,6 +12,7 @@ use lapsed::kafka::offsets::{End, ends};
 use lapsed::retention::progress::{History, PartitionProgress};
 use lapsed::telemetry::metrics::Metrics;
 use lapsed::wire::progress::{self, PROGRESS, Progress};
+use lapsed::wire::signal::{SIGHTINGS, decode_sightings};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -134,7 +135,10 @@ policies:
     }
 
     fn customers(&self) -> BTreeSet<&str> {
-        self.arrived.iter().filter_map(|(customer, _)| customer.as_deref()).collect()
+        let alone = self.arrived.iter().filter_map(|(customer, _)| customer.as_deref());
+        let together = self.arrived.iter().filter(|(_, value)| value[0] == SIGHTINGS);
+        let together = together.flat_map(|(_, value)| decode_sightings(value).unwrap()).map(|seen| seen.customer);
+        alone.chain(together).collect()
     }
 
     fn reports(&self) -> impl DoubleEndedIterator<Item = Progress> {

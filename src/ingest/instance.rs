@@ -16,6 +16,7 @@ use crate::retention::activity::{KindTag, LastSeen};
 use crate::retention::calendar::{Seconds, Timestamp};
 use crate::retention::progress::{PartitionProgress, Progress, TopicPartitions};
 use crate::wire::partition::shard_of;
+use crate::wire::signal::Sighting;
 use crate::wire::time::FIRST_SECONDS;
 use crate::wire::{acknowledgement, progress, signal};
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +28,8 @@ const REPORT_BYTES_MAX: usize = 512 << 10;
 /// Takes what an instance produces. Records of one shard stay in order.
 pub trait Sink {
     fn signal(&mut self, shard: u32, customer: &str, value: &[u8]);
+    /// Activities of several customers, without a key.
+    fn sightings(&mut self, shard: u32, value: &[u8]);
     /// For the topic of rejects, without a key.
     fn reject(&mut self, value: &[u8]);
     /// To the shard, without a key.
@@ -77,6 +80,20 @@ struct Waiting {
     end: usize,
 }
 
+/// News for the shards, to be produced: one record for many.
+#[derive(Default)]
+struct News {
+    /// By shard, how many and what.
+    by_shard: Vec<(usize, Vec<u8>)>,
+    /// Shards for which there are any, and perhaps some for which there are none any more.
+    shards: Vec<u32>,
+    /// Shards for which there is a record's worth.
+    full: Vec<u32>,
+}
+
+/// A record of news is not much longer than this, in bytes: beyond that the next one costs nothing against its content.
+const NEWS_BYTES: usize = 16 << 10;
+
 /// With so many waiting they are looked at together.
 const AHEAD_MAX_ACTIVITIES: usize = 32;
 
@@ -88,6 +105,7 @@ pub struct Instance {
     extracted: Extracted,
     coalescer: Coalescer,
     ahead: Ahead,
+    news: News,
     partitions: Vec<Option<Partition>>,
     slots: HashMap<String, BTreeMap<u32, Slot>>,
     /// One per shard, and the last for rejects.
@@ -118,6 +136,7 @@ impl Instance {
             extracted: Extracted::default(),
             coalescer: Coalescer::new(cache_bytes, key),
             ahead: Ahead::default(),
+            news: News { by_shard: vec![(0, Vec::new()); shards], ..News::default() },
             partitions: Vec::new(),
             slots: HashMap::new(),
             lanes: Lanes::new(shards + 1),
@@ -266,7 +285,7 @@ impl Instance {
             self.ahead.activities.push(Waiting { source, kind, entry, at: activity.at, end });
         }
         if self.ahead.activities.len() >= AHEAD_MAX_ACTIVITIES {
-            self.catch_up(sink);
+            self.look_up(sink);
         }
         let counts = &mut self.counts[source];
         // Claims are few, and none makes up for another.
@@ -282,6 +301,32 @@ impl Instance {
 
     /// Hands on the activities that wait, unless they have been already.
     pub fn catch_up(&mut self, sink: &mut impl Sink) {
+        self.look_up(sink);
+        while let Some(shard) = self.news.shards.pop() {
+            self.hand_on(shard, sink);
+        }
+    }
+
+    /// Produces the news for a shard. What is alone has its customer for its key, as all other signals.
+    fn hand_on(&mut self, shard: u32, sink: &mut impl Sink) {
+        let (count, bytes) = &mut self.news.by_shard[shard as usize];
+        match std::mem::take(count) {
+            0 => return,
+            1 => {
+                for Sighting { customer, kind, at } in signal::decode_sightings(bytes).unwrap_or_default() {
+                    self.buffer.clear();
+                    signal::encode_activity(kind, at, &mut self.buffer);
+                    sink.signal(shard, customer, &self.buffer);
+                }
+            }
+            _ => sink.sightings(shard, bytes),
+        }
+        bytes.clear();
+        self.lanes.produced(shard as usize);
+    }
+
+    /// Looks which of the activities that wait are news.
+    fn look_up(&mut self, sink: &mut impl Sink) {
         self.coalescer.look_ahead(self.ahead.activities.iter().map(|waiting| waiting.entry));
         let mut begin = 0;
         for Waiting { source, kind, entry, at, end } in self.ahead.activities.drain(..) {
@@ -292,13 +337,21 @@ impl Instance {
                 continue;
             }
             counts.forwarded += 1;
-            self.buffer.clear();
-            signal::encode_activity(kind, at, &mut self.buffer);
             let shard = shard_of(customer.as_bytes(), self.config.topics.partitions);
-            self.lanes.produced(shard as usize);
-            sink.signal(shard, customer, &self.buffer);
+            let (count, bytes) = &mut self.news.by_shard[shard as usize];
+            if *count == 0 {
+                self.news.shards.push(shard);
+            }
+            *count += 1;
+            Sighting { customer, kind, at }.encode(bytes);
+            if bytes.len() >= NEWS_BYTES {
+                self.news.full.push(shard);
+            }
         }
         self.ahead.customers.clear();
+        while let Some(shard) = self.news.full.pop() {
+            self.hand_on(shard, sink);
+        }
     }
 
     fn read_acknowledgement(&mut self, record: RecordView<'_>, sink: &mut impl Sink) -> Outcome {
@@ -442,7 +495,7 @@ impl Instance {
 
     /// After a batch: notes how far everything has come.
     pub fn turn(&mut self) {
-        if !self.ahead.activities.is_empty() {
+        if !self.ahead.activities.is_empty() || !self.news.shards.is_empty() {
             // What waits has not been produced: nothing may count on it.
             return;
         }

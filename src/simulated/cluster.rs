@@ -74,6 +74,11 @@ impl Sink for Produced {
         self.signals.push((shard, Some(customer.as_bytes().to_vec()), value.to_vec()));
     }
 
+    fn sightings(&mut self, shard: u32, value: &[u8]) {
+        *self.totals.entry(shard).or_default() += 1;
+        self.signals.push((shard, None, value.to_vec()));
+    }
+
     fn reject(&mut self, value: &[u8]) {
         self.rejects_total += 1;
         self.rejects.push(value.to_vec());
@@ -207,9 +212,10 @@ impl Cluster {
                 payload: value.as_deref(),
                 headers: &NoHeaders,
             };
-            self.instance.record(slot, *offset, record, now_ms, &mut self.produced);
+            self.instance.record_of_many(slot, *offset, record, now_ms, &mut self.produced);
             *position = offset + 1;
         }
+        self.instance.catch_up(&mut self.produced);
     }
 
     /// Appends what was produced, and acknowledges it.

@@ -24,7 +24,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A batch takes at most this many records, bytes and time.
 const BATCH_RECORDS_MAX: usize = 200_000;
-const BATCH_BYTES_MAX: usize = 64 << 20;
+/// Many activities may stand in one record; as many as that come to as much as so many records of one.
+const BATCH_BYTES_MAX: usize = 10 << 20;
 const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long a batch waits for more once it has something.
 const BATCH_LINGER: Duration = Duration::from_millis(100);
@@ -457,6 +458,10 @@ impl Kafka {
             Applied::Instructed(Ok(())) => tracing::info!(partition, "an instruction is obeyed"),
             Applied::Ordered(Err(why)) => tracing::warn!(partition, %why, "a removal is not sent once more"),
             Applied::Ordered(Ok(())) => tracing::info!(partition, "a removal is to be sent once more"),
+            Applied::Seen(seen) => {
+                metrics.signals_suppressed.inc_by(seen.suppressed);
+                metrics.signals_garbage.inc_by(seen.garbage);
+            }
             Applied::Suppressed => metrics.signals_suppressed.inc(),
             Applied::Merged | Applied::Known | Applied::Progress => {}
         }

@@ -1,5 +1,8 @@
 //! What ingest tells track about one customer. The record's key is the customer's id; the value is a
 //! byte for the kind and format of the signal, and the signal.
+//!
+//! Activities of several customers of a shard travel in one record without a key: to hand over a record costs
+//! more than to read or merge what it tells.
 
 use super::bytes::{DecodeError, Reader, Writer};
 use crate::retention::activity::KindTag;
@@ -37,6 +40,9 @@ impl Resend {
     }
 }
 
+/// How the value of a record with [`Sighting`]s begins.
+pub const SIGHTINGS: u8 = 0x82;
+
 const ACTIVITY: u8 = 1;
 const ACKNOWLEDGEMENT: u8 = 2;
 const CONSENT: u8 = 3;
@@ -52,6 +58,53 @@ pub fn encode_activity(kind: KindTag, at: Timestamp, buffer: &mut Vec<u8>) {
     writer.byte(ACTIVITY);
     writer.bytes(&kind.0.to_be_bytes());
     writer.bytes(&u32::try_from(at.0.max(1)).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+/// An activity among others of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting<'b> {
+    pub customer: &'b str,
+    pub kind: KindTag,
+    pub at: Timestamp,
+}
+
+impl Sighting<'_> {
+    /// Appends it to those of a record, which it begins if `buffer` is empty.
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        if buffer.is_empty() {
+            buffer.push(SIGHTINGS);
+        }
+        encode_activity(self.kind, self.at, buffer);
+        Writer(buffer).text(self.customer);
+    }
+}
+
+/// The activities of one record.
+///
+/// # Errors
+/// Anything that [`Sighting::encode`] did not write.
+pub fn decode_sightings(bytes: &[u8]) -> Result<Vec<Sighting<'_>>, DecodeError> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != SIGHTINGS {
+        return Err(DecodeError::UnknownFormat);
+    }
+    let mut sightings = Vec::new();
+    while !reader.0.is_empty() {
+        if reader.byte()? != ACTIVITY {
+            return Err(DecodeError::UnknownFormat);
+        }
+        let (kind, at) = decode_activity(&mut reader)?;
+        sightings.push(Sighting { customer: reader.text()?, kind, at });
+    }
+    Ok(sightings)
+}
+
+fn decode_activity(reader: &mut Reader<'_>) -> Result<(KindTag, Timestamp), DecodeError> {
+    let kind = KindTag(u32::from_be_bytes(reader.array()?));
+    match u32::from_be_bytes(reader.array()?) {
+        0 => Err(DecodeError::Invalid),
+        at => Ok((kind, Timestamp(i64::from(at)))),
+    }
 }
 
 impl Signal {
@@ -75,12 +128,8 @@ impl Signal {
         let mut reader = Reader(bytes);
         let signal = match reader.byte()? {
             ACTIVITY => {
-                let kind = KindTag(u32::from_be_bytes(reader.array()?));
-                let at = u32::from_be_bytes(reader.array()?);
-                if at == 0 {
-                    return Err(DecodeError::Invalid);
-                }
-                Signal::Activity { kind, at: Timestamp(i64::from(at)) }
+                let (kind, at) = decode_activity(&mut reader)?;
+                Signal::Activity { kind, at }
             }
             ACKNOWLEDGEMENT => Signal::Acknowledgement(decode_acknowledgement(&mut reader)?),
             RESEND => {
@@ -251,8 +300,35 @@ mod tests {
         }
 
         #[test]
+        fn sightings_that_are_written_are_read(
+            all in prop::collection::vec((".{0,40}", any::<u32>(), 1..u32::MAX), 1..9), cut in any::<prop::sample::Index>()
+        ) {
+            let sighting = |(customer, kind, at): &'_ (String, u32, u32)| {
+                (customer.clone(), KindTag(*kind), Timestamp(i64::from(*at)))
+            };
+            let all: Vec<_> = all.iter().map(sighting).collect();
+            let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+            for (customer, kind, at) in &all {
+                Sighting { customer, kind: *kind, at: *at }.encode(&mut bytes);
+                ends.push(bytes.len());
+            }
+            let read = |bytes: &[u8]| {
+                let owned = |seen: &Sighting<'_>| (seen.customer.to_owned(), seen.kind, seen.at);
+                decode_sightings(bytes).map(|all| all.iter().map(owned).collect::<Vec<_>>())
+            };
+            prop_assert_eq!(read(&bytes), Ok(all.clone()));
+            let cut = cut.index(bytes.len());
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let ends_between = cut == 1 || ends.contains(&cut);
+            prop_assert_eq!(read(&bytes[..cut]).ok(), ends_between.then(|| all[..whole].to_vec()));
+            prop_assert!(Signal::decode(&bytes).is_err() && crate::wire::progress::decode(&bytes).is_err());
+        }
+
+        #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             let _ = Signal::decode(&bytes);
+            let _ = decode_sightings(&bytes);
+            let _ = decode_sightings(&[&[SIGHTINGS], bytes.as_slice()].concat());
         }
     }
 }

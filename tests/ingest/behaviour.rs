@@ -83,6 +83,26 @@ fn report(arrived: &[Arrived]) -> &PartitionProgress {
     &reports[0].partitions[0]
 }
 
+/// News of one batch travel in one record a shard; what is alone has its customer for its key.
+#[test]
+fn news_of_a_shard_travel_together() {
+    let login = |customer: usize| format!(r#"{{"event": "login", "user": "customer {customer}"}}"#);
+    let logins: Vec<String> = (0..1000).map(login).collect();
+    let mut many = One::new(&logins.iter().map(String::as_str).collect::<Vec<_>>());
+    many.reader.read(&many.source, 1000, many.now_ms);
+    let records = &many.reader.in_flight.by_shard;
+    assert!(records.values().flatten().all(|(customer, value)| customer.is_none() && value.len() < 20_000));
+    assert!(records.len() == 2 && records.values().all(|records| records.len() < 4), "16 KiB each");
+    let arrived: Vec<Arrived> = (0..2).flat_map(|shard| many.reader.deliver(shard, 9)).collect();
+    let mut arrived = signals(&arrived);
+    arrived.sort();
+    let mut expected: Vec<String> = (0..1000).map(|customer| format!("customer {customer}")).collect();
+    expected.sort();
+    assert_eq!(arrived, expected);
+    many.reader.instance.turn();
+    assert_eq!((many.reader.instance.in_flight(), many.reader.instance.counts(0).forwarded), (0, 1000));
+}
+
 #[test]
 fn a_day_of_a_customer_is_forwarded_once() {
     let mut one = One::new(&[LOGIN, LOGIN, r#"{"event": "purchase", "user": "ann"}"#, LOGIN]);
@@ -346,6 +366,7 @@ fn a_report_on_ten_thousand_partitions_fits_into_records() {
     struct Reports(Vec<Vec<u8>>);
     impl Sink for Reports {
         fn signal(&mut self, _: u32, _: &str, _: &[u8]) {}
+        fn sightings(&mut self, _: u32, _: &[u8]) {}
         fn reject(&mut self, _: &[u8]) {}
         fn progress(&mut self, shard: u32, value: &[u8]) {
             if shard == 0 {

@@ -6,7 +6,7 @@ use lapsed::ingest::facts::{Committed, Look, Start};
 use lapsed::ingest::instance::{Commit, Instance, Sink};
 use lapsed::retention::calendar::Timestamp;
 use lapsed::wire::progress::{self, PROGRESS, Progress};
-use lapsed::wire::signal::Signal;
+use lapsed::wire::signal::{SIGHTINGS, Sighting, Signal, decode_sightings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -112,12 +112,12 @@ impl Source {
 }
 
 /// A signal with its customer, or progress.
-type Produced = (Option<String>, Vec<u8>);
+pub type Produced = (Option<String>, Vec<u8>);
 
 /// What an instance has handed to its producer and the brokers have not acknowledged yet.
 #[derive(Default)]
 pub struct InFlight {
-    by_shard: BTreeMap<u32, Vec<Produced>>,
+    pub by_shard: BTreeMap<u32, Vec<Produced>>,
     pub rejects: Vec<String>,
     rejects_acked: u64,
     acked: BTreeMap<u32, u64>,
@@ -126,6 +126,10 @@ pub struct InFlight {
 impl Sink for InFlight {
     fn signal(&mut self, shard: u32, customer: &str, value: &[u8]) {
         self.by_shard.entry(shard).or_default().push((Some(customer.to_owned()), value.to_vec()));
+    }
+
+    fn sightings(&mut self, shard: u32, value: &[u8]) {
+        self.by_shard.entry(shard).or_default().push((None, value.to_vec()));
     }
 
     fn reject(&mut self, value: &[u8]) {
@@ -192,10 +196,11 @@ impl Reader {
             let slot = self.instance.slot(&key.0, key.1).unwrap();
             let log = &source.logs[key];
             for record in log.iter().skip(*position as usize).take(count) {
-                self.instance.record(slot, *position, record.view(), now_ms, &mut self.in_flight);
+                self.instance.record_of_many(slot, *position, record.view(), now_ms, &mut self.in_flight);
                 *position += 1;
             }
         }
+        self.instance.catch_up(&mut self.in_flight);
         self.instance.turn();
     }
 
@@ -217,20 +222,20 @@ impl Reader {
     pub fn deliver(&mut self, shard: u32, count: usize) -> Vec<Arrived> {
         let waiting = self.in_flight.by_shard.entry(shard).or_default();
         let arrived: Vec<_> = waiting.drain(..count.min(waiting.len())).collect();
-        let signals = arrived.iter().filter(|(customer, _)| customer.is_some()).count() as u64;
+        let signals = arrived.iter().filter(|(_, value)| value[0] != PROGRESS).count() as u64;
         let acked = self.in_flight.acked.entry(shard).or_default();
         *acked += signals;
         self.instance.acked(shard, *acked);
         self.in_flight.rejects_acked = self.in_flight.rejects.len() as u64;
         self.instance.rejects_acked(self.in_flight.rejects_acked);
         self.instance.turn();
-        arrived.into_iter().map(|(customer, value)| read_arrived(customer, &value)).collect()
+        arrived.into_iter().flat_map(|(customer, value)| read_arrived(customer, &value)).collect()
     }
 
     /// The first record in flight to a shard fails, what is behind it arrives. That ends the instance.
     pub fn fail(&mut self, shard: u32) -> Vec<Arrived> {
         let waiting = std::mem::take(self.in_flight.by_shard.entry(shard).or_default());
-        waiting.into_iter().skip(1).map(|(customer, value)| read_arrived(customer, &value)).collect()
+        waiting.into_iter().skip(1).flat_map(|(customer, value)| read_arrived(customer, &value)).collect()
     }
 
     pub fn report(&mut self, now_ms: i64) {
@@ -246,12 +251,18 @@ impl Reader {
     }
 }
 
-fn read_arrived(customer: Option<String>, value: &[u8]) -> Arrived {
+fn read_arrived(customer: Option<String>, value: &[u8]) -> Vec<Arrived> {
     match customer {
-        Some(customer) => Arrived::Signal(customer, Signal::decode(value).unwrap()),
+        Some(customer) => vec![Arrived::Signal(customer, Signal::decode(value).unwrap())],
+        None if value[0] == SIGHTINGS => {
+            let signal = |seen: Sighting<'_>| {
+                Arrived::Signal(seen.customer.to_owned(), Signal::Activity { kind: seen.kind, at: seen.at })
+            };
+            decode_sightings(value).unwrap().into_iter().map(signal).collect()
+        }
         None => {
             assert_eq!(value[0], PROGRESS);
-            Arrived::Progress(progress::decode(value).unwrap())
+            vec![Arrived::Progress(progress::decode(value).unwrap())]
         }
     }
 }

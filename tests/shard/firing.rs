@@ -1,9 +1,9 @@
 //! What leaves when.
 
-use crate::rig::{BUDGET, DAY, Rig, activity, at, config, progress, progress_with, release, text};
+use crate::rig::{BUDGET, DAY, Rig, activity, at, config, progress, progress_with, release, sightings, text};
 use lapsed::retention::calendar::Timestamp;
 use lapsed::track::outputs::Outputs;
-use lapsed::track::shard::{Input, More};
+use lapsed::track::shard::{Applied, Input, More, Seen};
 use lapsed::wire::progress::History;
 
 #[test]
@@ -166,7 +166,8 @@ fn garbage_changes_nothing() {
     let good = activity(now, "x", "login", now).value;
     let (long, report) = (vec![b'a'; 1025], progress(now, &rig.config).value);
     type Part<'a> = Option<&'a [u8]>;
-    let table: [(Part, Part); 10] = [
+    let several = sightings(now, &[("x".to_owned(), "login", now), ("y".to_owned(), "login", now)]).value;
+    let table: [(Part, Part); 12] = [
         (Some(b"x"), Some(b"")),
         (Some(b"x"), Some(b"\xff\xff")),
         (Some(b"x"), None),
@@ -177,12 +178,18 @@ fn garbage_changes_nothing() {
         (Some(b"\0header"), Some(&good)),
         (Some(b"\xff"), Some(&good)),
         (None, Some(&good)),
+        (None, Some(&several[..several.len() - 1])),
+        (Some(b"x"), Some(&several)),
     ];
     rig.shard.begin();
     for (key, value) in table {
         let applied = rig.shard.apply(Input { offset: 9, append_ms: now * 1000, key, value });
-        assert_eq!(applied, lapsed::track::shard::Applied::Garbage, "{key:?} {value:?}");
+        assert_eq!(applied, Applied::Garbage, "{key:?} {value:?}");
     }
+    let of_nobody = ["", "a".repeat(1025).as_str(), "\0header"].map(|customer| (customer.to_owned(), "login", now));
+    let value = Some(sightings(now, &of_nobody).value);
+    let applied = rig.shard.apply(Input { offset: 9, append_ms: now * 1000, key: None, value: value.as_deref() });
+    assert_eq!(applied, Applied::Seen(Seen { garbage: 3, suppressed: 0 }));
     rig.shard.commit();
     assert_eq!(rig.shard.stats(), before);
 }

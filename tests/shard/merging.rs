@@ -1,6 +1,7 @@
 //! However often and in whatever order activity comes, it comes to the same.
 
-use crate::rig::{DAY, Rig, activity, at, progress};
+use crate::rig::{DAY, Rig, activity, at, progress, sightings};
+use lapsed::track::shard::{Applied, Seen};
 use proptest::prelude::*;
 
 proptest! {
@@ -37,6 +38,33 @@ proptest! {
         let (mut stats, mut others) = (rig.shard.stats(), other.shard.stats());
         (stats.memory_bytes, others.memory_bytes) = (0, 0);
         prop_assert_eq!(others, stats);
+    }
+}
+
+proptest! {
+    /// In one record or in one each, activities come to the same; and nothing stays of a transaction that aborts.
+    #[test]
+    fn activities_of_one_record_merge_as_those_of_many(
+        seen in prop::collection::vec((0..6_u8, 0..3_u8, 1..300_i64), 1..40), cut in 0..40_usize
+    ) {
+        let now = at("2025-01-01");
+        let kinds = ["login", "purchase", "elsewhere"];
+        let seen: Vec<(String, &str, i64)> = seen
+            .into_iter()
+            .map(|(customer, kind, days)| (format!("customer {customer}"), kinds[usize::from(kind)], now - days * DAY))
+            .collect();
+        let (mut alone, mut together) = (Rig::new(), Rig::new());
+        let one_each = |(customer, kind, at): &(String, &str, i64)| activity(now, customer, kind, *at);
+        alone.batch(&seen.iter().map(one_each).collect::<Vec<_>>());
+        let (first, second) = seen.split_at(cut.min(seen.len()));
+        let records: Vec<_> = [first, second].iter().filter(|all| !all.is_empty()).map(|all| sightings(now, all)).collect();
+        let before = together.shard.stats();
+        let _ = together.try_batch(&records);
+        together.shard.abort();
+        prop_assert_eq!(together.shard.stats().customers, before.customers);
+        let applied = together.batch(&records);
+        prop_assert!(applied.iter().all(|applied| *applied == Applied::Seen(Seen::default())), "{:?}", applied);
+        prop_assert_eq!(&together.state, &alone.state);
     }
 }
 

@@ -12,7 +12,7 @@ use lapsed::track::outputs::Outputs;
 use lapsed::track::shard::{Applied, Home, Input, More, Shard};
 use lapsed::wire::instruction;
 use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress, RuleFacts, TopicPartitions};
-use lapsed::wire::signal::{Resend, Signal};
+use lapsed::wire::signal::{Resend, Sighting, Signal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -95,6 +95,15 @@ pub fn activity(append: i64, customer: &str, kind: &str, at: i64) -> Entry {
     let mut value = Vec::new();
     Signal::Activity { kind: KindTag::of(kind), at: Timestamp(at) }.encode(&mut value);
     Entry { append, key: Some(customer.into()), value }
+}
+
+/// Of several customers, in one record.
+pub fn sightings(append: i64, seen: &[(String, &str, i64)]) -> Entry {
+    let mut value = Vec::new();
+    for (customer, kind, at) in seen {
+        Sighting { customer, kind: KindTag::of(kind), at: Timestamp(*at) }.encode(&mut value);
+    }
+    Entry { append, key: None, value }
 }
 
 pub fn answer(append: i64, config: &Config, customer: &str, command: &Command, result: AckResult) -> Entry {

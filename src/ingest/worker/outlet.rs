@@ -132,6 +132,10 @@ impl Sink for &Outlet {
         self.send(&self.signals, Some(shard), Some(customer.as_bytes()), value, shard as usize);
     }
 
+    fn sightings(&mut self, shard: u32, value: &[u8]) {
+        self.send(&self.signals, Some(shard), None, value, shard as usize);
+    }
+
     fn reject(&mut self, value: &[u8]) {
         self.send(&self.rejects, None, None, value, self.deliveries.skew_ms.len());
     }

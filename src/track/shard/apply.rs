@@ -1,7 +1,7 @@
 //! Merging one record.
 
 use super::undo::Rare;
-use super::{Applied, Input, Shard, decoded};
+use super::{Applied, Input, Seen, Shard, decoded};
 use crate::retention::activity::{KindIndex, KindTag, LastSeen};
 use crate::retention::brake::{Instruction, Refusal};
 use crate::retention::calendar::Timestamp;
@@ -16,7 +16,7 @@ use crate::track::table::{Column, FOREIGN_MAX, Mark, Slot};
 use crate::wire::instruction::{self, INSTRUCTION};
 use crate::wire::partition::shard_of;
 use crate::wire::progress;
-use crate::wire::signal::{Resend, Signal};
+use crate::wire::signal::{Resend, SIGHTINGS, Signal, decode_sightings};
 
 impl Shard {
     /// Takes in one record. It never panics on one, however broken.
@@ -31,6 +31,7 @@ impl Shard {
                 Ok(instruction) => Applied::Instructed(self.obey(&instruction, append)),
                 Err(_) => Applied::Garbage,
             },
+            (None, Some(value)) if value.first() == Some(&SIGHTINGS) => self.see_all(value),
             (None, Some(value)) => match progress::decode(value) {
                 Ok(progress) => {
                     self.gate.observe(&progress, append);
@@ -40,6 +41,24 @@ impl Shard {
             },
             (_, None) => Applied::Garbage,
         }
+    }
+
+    /// Nothing of a record that can't be read to its end.
+    fn see_all(&mut self, sightings: &[u8]) -> Applied {
+        let Ok(sightings) = decode_sightings(sightings) else { return Applied::Garbage };
+        let mut seen = Seen::default();
+        for sighting in sightings {
+            let customer = sighting.customer.as_bytes();
+            let is_id = !customer.is_empty() && customer.len() <= ID_BYTES_MAX;
+            let applied =
+                if is_id { self.see(customer, sighting.kind, LastSeen::at(sighting.at)) } else { Applied::Garbage };
+            match applied {
+                Applied::Suppressed => seen.suppressed += 1,
+                Applied::Garbage => seen.garbage += 1,
+                _ => {}
+            }
+        }
+        Applied::Seen(seen)
     }
 
     fn apply_signal(&mut self, customer: &[u8], signal: &[u8], append: Timestamp) -> Applied {

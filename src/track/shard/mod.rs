@@ -90,10 +90,19 @@ pub enum Applied {
     Instructed(Result<(), Refusal>),
     /// An order to send removals once more was taken in, or refused.
     Ordered(Result<(), NotResent>),
+    /// It told of activities of several customers.
+    Seen(Seen),
     /// It is about somebody whose record is gone, and from before that.
     Suppressed,
     /// It is no signal, progress or instruction. Nothing changed.
     Garbage,
+}
+
+/// What became of the activities of one record; the rest told something new, or what was known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub suppressed: u64,
+    pub garbage: u64,
 }
 
 /// Whether there is more to decide at this very moment.
