@@ -11,7 +11,7 @@ use lapsed::kafka::clients::{Clients, Isolation};
 use lapsed::kafka::inbox::Inbox;
 use lapsed::kafka::topics::{create, create_plain, look, wanted};
 use lapsed::telemetry::metrics::Metrics;
-use lapsed::track::status::TrackStatus;
+use lapsed::track::status::{ShardState, TrackStatus};
 use lapsed::track::worker::{Names, TrackWorker};
 use rdkafka::consumer::Consumer;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext};
@@ -89,6 +89,7 @@ pub fn one(one: &One<'_>) -> anyhow::Result<Report> {
 }
 
 /// From the first record on.
+#[derive(Clone, Copy)]
 struct Clock {
     at: Instant,
     cpu_seconds: f64,
@@ -180,6 +181,11 @@ impl Instance {
         self.metrics.records.with_label_values(&["web", outcome]).get() as usize
     }
 
+    /// How many of its shards are restored.
+    fn running(&self) -> usize {
+        self.track.shards().values().filter(|state| matches!(state, ShardState::Running)).count()
+    }
+
     fn covered(&self) -> usize {
         self.track.observe_gauges(&self.metrics);
         self.metrics.customers.with_label_values(&["offers", "none"]).get() as usize
@@ -188,28 +194,33 @@ impl Instance {
 
 type Worker = std::thread::JoinHandle<Result<(), String>>;
 
-fn begin(
-    one: &One<'_>,
-    name: &str,
-    clients: &Clients,
-    config: &Arc<Config>,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<(Instance, Vec<Worker>)> {
-    let metrics = Arc::new(Metrics::new());
-    let track = Arc::new(TrackStatus::new(metrics.clone()));
-    let status = Arc::new(IngestStatus::new(metrics.clone()));
-    let ingest = IngestWorker::new(name, clients.clone(), config.clone(), status, Arc::default())?;
-    let stopping = stop.clone();
-    let mut workers = vec![std::thread::spawn(move || ingest.run(&stopping).map_err(|error| error.to_string()))];
-    if one.what == What::Whole {
-        let names = Names::new(one.application, name);
+/// What instances run with.
+struct Common<'o> {
+    one: &'o One<'o>,
+    clients: Clients,
+    config: Arc<Config>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Common<'_> {
+    fn begin_track(&self, name: &str) -> anyhow::Result<(Instance, Worker)> {
+        let metrics = Arc::new(Metrics::new());
+        let track = Arc::new(TrackStatus::new(metrics.clone()));
+        let names = Names::new(self.one.application, name);
         let questions = lapsed::track::questions::queue().1;
-        let worker =
-            TrackWorker::new(names, clients.clone(), config.clone(), track.clone(), Arc::default(), questions)?;
-        let stopping = stop.clone();
-        workers.push(std::thread::spawn(move || worker.run(&stopping).map_err(|error| error.to_string())));
+        let (clients, config) = (self.clients.clone(), self.config.clone());
+        let worker = TrackWorker::new(names, clients, config, track.clone(), Arc::default(), questions)?;
+        let stop = self.stop.clone();
+        let worker = std::thread::spawn(move || worker.run(&stop).map_err(|error| error.to_string()));
+        Ok((Instance { metrics, track }, worker))
     }
-    Ok((Instance { metrics, track }, workers))
+
+    fn begin_ingest(&self, name: &str, instance: &Instance) -> anyhow::Result<Worker> {
+        let status = Arc::new(IngestStatus::new(instance.metrics.clone()));
+        let worker = IngestWorker::new(name, self.clients.clone(), self.config.clone(), status, Arc::default())?;
+        let stop = self.stop.clone();
+        Ok(std::thread::spawn(move || worker.run(&stop).map_err(|error| error.to_string())))
+    }
 }
 
 /// Ingest, or all of it, until everything is read and, if so, everyone is committed.
@@ -223,13 +234,28 @@ fn service(one: &One<'_>) -> anyhow::Result<Report> {
     // Others read the source, too: what is timed one by one must not get in their way.
     let single = format!("{application}.single");
     create_plain(&clients, &[&crm, &single], 1, 1)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let begun = Instant::now();
+    let common = Common { one, clients: clients.clone(), config, stop: Arc::default() };
     let (mut instances, mut workers) = (Vec::new(), Vec::new());
     for instance in 0..one.instances {
-        let (instance, mut its) = begin(one, &format!("bench-{instance}"), &clients, &config, &stop)?;
-        instances.push(instance);
-        workers.append(&mut its);
+        if whole {
+            let (instance, worker) = common.begin_track(&format!("bench-{instance}"))?;
+            instances.push(instance);
+            workers.push(worker);
+        } else {
+            let metrics = Arc::new(Metrics::new());
+            instances.push(Instance { track: Arc::new(TrackStatus::new(metrics.clone())), metrics });
+        }
+    }
+    // To join a group takes seconds. What is measured begins when everyone can work.
+    let joining = Instant::now();
+    while whole && instances.iter().map(Instance::running).sum::<usize>() < one.partitions {
+        anyhow::ensure!(joining.elapsed() < PATIENCE, "the shards were not restored");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let begun = Instant::now();
+    let at_first = Clock::begin();
+    for (number, instance) in instances.iter().enumerate() {
+        workers.push(common.begin_ingest(&format!("bench-{number}"), instance)?);
     }
     let records = |outcome: &str| instances.iter().map(|instance| instance.records(outcome)).sum::<usize>();
     let read = || records("signals") + records("ignored") + records("skipped") + records("rejected");
@@ -245,8 +271,10 @@ fn service(one: &One<'_>) -> anyhow::Result<Report> {
     let (first, before) = await_read(1);
     let begin_seconds = begun.elapsed().as_secs_f64();
     let (mut last, mut at) = (Clock::begin(), before);
+    let mut second = None;
     while at < expected.events && works() {
         let (clock, now) = await_read(at + 1);
+        second.get_or_insert((clock, now));
         // The last one waits for its turn with nothing left to read.
         if now < expected.events || before == at {
             (last, at) = (clock, now);
@@ -259,7 +287,13 @@ fn service(one: &One<'_>) -> anyhow::Result<Report> {
         while covered() < expected.customers && works() {
             std::thread::sleep(Duration::from_millis(10));
         }
-        scaled(first.stop(), share(expected.events - before))
+        let until_first = (first.at - at_first.at).as_secs_f64();
+        // Before it was told what had been read, it was read as fast as until it was told next.
+        let before_seconds = second.map_or(until_first, |(clock, now)| {
+            before as f64 * (clock.at - first.at).as_secs_f64() / (now - before) as f64
+        });
+        let seconds = first.at.elapsed().as_secs_f64() + before_seconds.min(until_first);
+        Report { seconds, ..at_first.stop() }
     } else {
         let seconds = (last.at - first.at).as_secs_f64();
         let report = Report { seconds, cpu_seconds: last.cpu_seconds - first.cpu_seconds, ..Report::default() };
@@ -272,7 +306,7 @@ fn service(one: &One<'_>) -> anyhow::Result<Report> {
         report.commit_ms = 1e3 * seconds / transactions().map(|all| all.get_sample_count()).sum::<u64>().max(1) as f64;
         report.latency_ms = latency_ms(&clients, &single, expected.customers, covered, works)?;
     }
-    stop.store(true, Ordering::Relaxed);
+    common.stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?.map_err(anyhow::Error::msg)?;
     }
