@@ -5,7 +5,7 @@ use lapsed::config::Config;
 use lapsed::retention::calendar::Timestamp;
 use lapsed::track::outputs::Outputs;
 use lapsed::track::shard::{Home, Input, Shard};
-use lapsed::wire::signal::Signal;
+use lapsed::wire::signal::{SIGHTINGS, Signal, decode_sightings};
 use lapsed::wire::{instruction, progress, state};
 use std::sync::Arc;
 
@@ -31,7 +31,15 @@ pub fn round_trip(signal: &Signal) {
 
 #[test]
 fn signals() {
-    check!().for_each(|bytes: &[u8]| stays(bytes, Signal::decode, Signal::encode));
+    check!().for_each(|bytes: &[u8]| {
+        stays(bytes, Signal::decode, Signal::encode);
+        let several = [&[SIGHTINGS], bytes].concat();
+        if let Ok(all) = decode_sightings(&several) {
+            let mut written = Vec::new();
+            all.iter().for_each(|sighting| sighting.encode(&mut written));
+            assert_eq!(decode_sightings(&written).unwrap_or_default(), all);
+        }
+    });
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn a_shard() {
                 offset: i64::try_from(offset).unwrap(),
                 append_ms: now.0 * 1000,
                 key,
-                value: (*kind & 2 == 0).then_some(value),
+                value: (*kind & 2 == 0).then_some(value.as_slice()),
             };
             let mut out = Outputs::default();
             let before = shard.stats().customers;
