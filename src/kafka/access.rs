@@ -51,7 +51,7 @@ pub fn missing(clients: &Clients, wanted: &[Access]) -> Result<Vec<Access>, Topi
     topics.dedup();
     // Whoever isn't let in at all hears why.
     super::topics::partitions_of_all(clients)?;
-    let told = describe(&clients.admin()?, &topics, true, super::topics::PATIENCE)?;
+    let told = describe(clients.admin()?.inner(), &topics, true, super::topics::PATIENCE)?;
     let is_missing = |access: &&Access| {
         let topic = told.iter().find(|topic| topic.name == access.topic);
         topic.is_some_and(|topic| is_refused(topic, access.operation))

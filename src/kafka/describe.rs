@@ -3,9 +3,8 @@
 
 #![allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
 
-use rdkafka::admin::AdminClient;
 use rdkafka::bindings::*;
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -24,21 +23,21 @@ pub struct Description {
     pub operations: Option<Vec<rd_kafka_AclOperation_t>>,
 }
 
-/// Asks for topics by name.
+/// Asks for topics by name; any client will do.
 ///
 /// # Errors
 /// When the brokers don't answer in time.
-pub fn describe(
-    admin: &AdminClient<DefaultClientContext>,
+pub fn describe<C: ClientContext>(
+    client: &Client<C>,
     topics: &[&str],
     with_operations: bool,
     patience: Duration,
 ) -> KafkaResult<Vec<Description>> {
-    let client = admin.inner().native_ptr();
+    let client = client.native_ptr();
     let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: `admin`, the names and everything held outlive the calls; what is held is given back in the
+    // SAFETY: the client, the names and everything held outlive the calls; what is held is given back in the
     // opposite order; what the event owns is copied before it goes.
     unsafe {
         let asked = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());

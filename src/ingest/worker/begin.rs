@@ -163,7 +163,7 @@ impl IngestWorker {
         let topics: BTreeSet<&str> = names().map(|(topic, _)| topic).collect();
         let elders = topics.into_iter().flat_map(|topic| self.instance.elders(topic));
         let committed = self.committed(names().chain(elders).collect())?;
-        let topics = ids(&self.admin, names().map(|(topic, _)| topic), CALL_TIMEOUT)?;
+        let topics = ids(&self.uncommitted, names().map(|(topic, _)| topic), CALL_TIMEOUT)?;
         let ask = |end| ends(&self.uncommitted, names(), end, CALL_TIMEOUT);
         let (at, (first, last)) = seen(wall_ms, || (ask(End::First), ask(End::Last)));
         Ok(Known { committed, topics, at, first: first?, last: last? })

@@ -1,7 +1,7 @@
 //! Asks the brokers for topics and ends, on a thread of its own, so that the hot one never waits.
 
 use super::membership::Name;
-use super::{IngestError, locked, wall_ms};
+use super::{locked, wall_ms};
 use crate::ingest::facts::TopicId;
 use crate::ingest::sight::seen;
 use crate::kafka::clients::Clients;
@@ -9,8 +9,6 @@ use crate::kafka::describe::describe;
 use crate::kafka::offsets::{End, Offsets, ends};
 use crate::kafka::topics::retentions;
 use crate::retention::calendar::Timestamp;
-use rdkafka::admin::AdminClient;
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -46,14 +44,13 @@ pub struct Lookout {
 impl Lookout {
     /// `reader` must be a `read_uncommitted` one: another is told of the last stable offset, which hides
     /// an open transaction.
-    pub fn begin(clients: Clients, reader: BaseConsumer) -> Result<Lookout, IngestError> {
+    pub fn begin(clients: Clients, reader: BaseConsumer) -> std::io::Result<Lookout> {
         let (sender, sights) = sync_channel(SIGHTS_MAX);
-        let admin = clients.admin()?;
         let watched = Arc::new(Mutex::new(Vec::new()));
         let lookout = Lookout { watched: watched.clone(), sights };
         std::thread::Builder::new()
             .name("ingest-lookout".to_owned())
-            .spawn(move || look_again_and_again(&clients, &admin, &reader, &watched, &sender))?;
+            .spawn(move || look_again_and_again(&clients, &reader, &watched, &sender))?;
         Ok(lookout)
     }
 
@@ -69,7 +66,6 @@ impl Lookout {
 
 fn look_again_and_again(
     clients: &Clients,
-    admin: &AdminClient<DefaultClientContext>,
     reader: &BaseConsumer,
     watched: &Mutex<Vec<Name>>,
     sights: &SyncSender<Sight>,
@@ -83,7 +79,7 @@ fn look_again_and_again(
             look_at_retentions(clients, &watched, sights);
         }
         let topics = look_at_topics(reader);
-        let ends = look_at_ends(admin, reader, &watched);
+        let ends = look_at_ends(reader, &watched);
         for sight in [topics, ends] {
             match sight.map(|sight| sights.try_send(sight)) {
                 Ok(Ok(()) | Err(TrySendError::Full(_))) => {}
@@ -114,15 +110,11 @@ fn look_at_retentions(clients: &Clients, watched: &[Name], sights: &SyncSender<S
     }
 }
 
-fn look_at_ends(
-    admin: &AdminClient<DefaultClientContext>,
-    reader: &BaseConsumer,
-    watched: &[Name],
-) -> KafkaResult<Sight> {
+fn look_at_ends(reader: &BaseConsumer, watched: &[Name]) -> KafkaResult<Sight> {
     let partitions = watched.iter().map(|(topic, partition)| (topic.as_str(), *partition));
     let (at, ends) = seen(wall_ms, || ends(reader, partitions, End::Last, PATIENCE));
     let topics = watched.iter().map(|(topic, _)| topic.as_str());
-    let ids = ids(admin, topics, PATIENCE).unwrap_or_else(|error| {
+    let ids = ids(reader, topics, PATIENCE).unwrap_or_else(|error| {
         tracing::warn!(%error, "the brokers did not say which topics those of the sources' names are");
         HashMap::new()
     });
@@ -131,7 +123,7 @@ fn look_at_ends(
 
 /// Of those topics of which the brokers tell it.
 pub fn ids<'t>(
-    admin: &AdminClient<DefaultClientContext>,
+    reader: &BaseConsumer,
     topics: impl Iterator<Item = &'t str>,
     patience: Duration,
 ) -> KafkaResult<HashMap<String, TopicId>> {
@@ -139,6 +131,6 @@ pub fn ids<'t>(
     if topics.is_empty() {
         return Ok(HashMap::new());
     }
-    let told = describe(admin, &topics.into_iter().collect::<Vec<_>>(), false, patience)?;
+    let told = describe(reader.client(), &topics.into_iter().collect::<Vec<_>>(), false, patience)?;
     Ok(told.into_iter().filter_map(|topic| Some((topic.name, TopicId(topic.id? as u64)))).collect())
 }

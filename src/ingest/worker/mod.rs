@@ -26,8 +26,6 @@ use lookout::{Lookout, Sight};
 use membership::{Event, Membership, Name};
 use outlet::Outlet;
 use rdkafka::Offset;
-use rdkafka::admin::AdminClient;
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +72,6 @@ pub struct IngestWorker {
     inbox: Inbox<Membership>,
     /// For questions that only a rebalance asks; the loop waits for their answers.
     uncommitted: BaseConsumer,
-    admin: AdminClient<DefaultClientContext>,
     lookout: Lookout,
     instance: Instance,
     outlet: Outlet,
@@ -111,7 +108,6 @@ impl IngestWorker {
             committer: Committer::begin(consumer.clone())?,
             inbox: Inbox::new(consumer.clone()),
             consumer,
-            admin: clients.admin()?,
             uncommitted: clients.reader(Isolation::ReadUncommitted, None)?,
             lookout: Lookout::begin(clients.clone(), clients.reader(Isolation::ReadUncommitted, None)?)?,
             instance: new_instance(&config)?,
