@@ -16,6 +16,7 @@
 //! | [`telemetry`] | metrics, logs | |
 //! | [`cli`] | one file a subcommand | everything |
 //! | [`plant`] | mistakes that tests plant to prove that they would be found; nothing of it is in the product | nothing |
+//! | [`prefetch`] | tells the processor what is read next | nothing |
 
 pub mod cli;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod http;
 pub mod ingest;
 pub mod kafka;
 pub mod plant;
+pub mod prefetch;
 pub mod retention;
 pub mod simulated;
 pub mod telemetry;

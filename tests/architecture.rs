@@ -55,13 +55,14 @@ fn allowed(room: &str) -> &'static [&'static str] {
         "retention" => &["retention", "plant"],
         "wire" => &["retention", "wire"],
         "config" => &["retention", "wire", "config"],
-        "ingest" => &["retention", "wire", "config", "ingest", "kafka", "telemetry", "plant"],
+        "ingest" => &["retention", "wire", "config", "ingest", "kafka", "telemetry", "plant", "prefetch"],
         "track" => &["retention", "wire", "config", "track", "kafka", "telemetry", "plant"],
-        "kafka" => &["kafka"],
+        "kafka" => &["kafka", "prefetch"],
         "simulated" => &["retention", "wire", "config", "ingest", "track", "simulated", "plant"],
         "http" => &["retention", "wire", "config", "track", "http", "telemetry"],
         "telemetry" => &["telemetry"],
         "plant" => &["plant"],
+        "prefetch" => &["prefetch"],
         _ => &["retention", "wire", "config", "ingest", "track", "kafka", "simulated", "http", "telemetry", "cli"],
     }
 }

@@ -50,7 +50,7 @@ impl CloudEventPlan {
     /// What is no CloudEvent, or one that can't be read.
     pub fn read(
         &self,
-        plan: &Plan,
+        plan: &mut Plan,
         record: RecordView<'_>,
         document: &mut Document,
         scratch: &mut Vec<u8>,
@@ -72,7 +72,7 @@ impl CloudEventPlan {
 
     fn read_binary(
         &self,
-        plan: &Plan,
+        plan: &mut Plan,
         record: RecordView<'_>,
         content_type: &str,
         document: &mut Document,
@@ -113,7 +113,7 @@ impl CloudEventPlan {
     }
 
     /// JSON in `data_base64` is read as `data`.
-    fn unfold_data(&self, plan: &Plan, document: &mut Document, scratch: &mut Vec<u8>) -> Result<(), Reason> {
+    fn unfold_data(&self, plan: &mut Plan, document: &mut Document, scratch: &mut Vec<u8>) -> Result<(), Reason> {
         let present = |field: Field| document.first(field).filter(|value| *value != Value::Null);
         let (data, encoded) = (present(self.data), present(self.data_base64));
         let is_json = match present(self.content_type) {

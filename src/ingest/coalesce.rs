@@ -1,6 +1,7 @@
 //! What was forwarded already, in bounded memory: a customer's further activities of the same day cost a
 //! look-up here and nothing after it.
 
+use crate::prefetch::prefetch;
 use crate::retention::activity::{KindTag, LastSeen};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -57,26 +58,19 @@ impl Coalescer {
         Coalescer { key, words, start, sets: 1, sets_max, entries: 0 }
     }
 
-    /// What stands for a customer and kind here.
+    /// What stands for a customer and kind here. The processor begins to fetch where it stands: best some time before
+    /// anybody asks whether it [is news](Coalescer::is_news).
     pub fn entry(&self, customer: &str, kind: KindTag) -> Entry {
         let mut hasher = SipHasher13::new_with_key(&self.key);
         hasher.write(customer.as_bytes());
         hasher.write_u32(kind.0);
         let hash = hasher.finish128();
-        Entry([hash.h1 as u32, (hash.h1 >> 32) as u32, hash.h2 as u32])
-    }
-
-    /// Looks at where entries stand before anybody asks for them. It changes nothing, but a look into memory
-    /// takes as long as reading a third of a record, and the processor has many such looks under way at
-    /// once, if nothing else comes in between.
-    pub fn look_ahead(&self, entries: impl Iterator<Item = Entry>) {
-        let mut seen = 0;
-        for Entry(hash) in entries {
-            for place in self.places(&hash) {
-                seen |= self.words[self.start + place * SET_WORDS];
-            }
+        let hash = [hash.h1 as u32, (hash.h1 >> 32) as u32, hash.h2 as u32];
+        for place in self.places(&hash) {
+            // A set is a line.
+            prefetch(&self.words[self.start + place * SET_WORDS]);
         }
-        std::hint::black_box(seen);
+        Entry(hash)
     }
 
     fn places(&self, hash: &[u32; TIME]) -> [usize; 2] {
@@ -174,7 +168,6 @@ mod tests {
     impl Coalescer {
         fn hears(&mut self, customer: &str, kind: KindTag, at: LastSeen) -> bool {
             let entry = self.entry(customer, kind);
-            self.look_ahead([entry].into_iter());
             self.is_news(entry, at)
         }
     }

@@ -174,7 +174,21 @@ struct SourcePlan {
     lowercase: bool,
     zone: Tz,
     rules: Vec<RulePlan>,
+    /// `None`: they don't all ask for the same field.
+    matching: Option<Matching>,
 }
+
+/// Which rules match, where all of them ask for one field: most sources tell one event from another by its type, of which
+/// there are few.
+struct Matching {
+    field: Field,
+    /// By the field's text.
+    known: Vec<(String, Vec<u16>)>,
+}
+
+/// So many texts of one field are remembered, and none longer than this.
+const MATCHING_TEXTS: usize = 16;
+const MATCHING_BYTES_MAX: usize = 64;
 
 enum CustomerPlan {
     Value(Customers),
@@ -252,15 +266,11 @@ impl Extractor {
         now_ms: Option<i64>,
         out: &mut Extracted,
     ) -> Result<Outcome, Reason> {
-        let plan = &self.sources[source];
+        let plan = &mut self.sources[source];
         if !plan.read(record, &mut self.payload, &mut self.unwrapped)? {
             return Ok(Outcome::Ignored);
         }
-        for (place, rule) in plan.rules.iter().enumerate() {
-            if rule.matches(&self.payload) {
-                out.matched.push(u16::try_from(place).unwrap_or(u16::MAX));
-            }
-        }
+        plan.match_rules(&self.payload, &mut out.matched);
         if out.matched.is_empty() {
             return Ok(Outcome::Ignored);
         }
@@ -355,32 +365,57 @@ impl SourcePlan {
             CustomerFrom::KeyPointer(pointer) => CustomerPlan::KeyPointer(Customers::new(&mut key, pointer)),
             CustomerFrom::Header(name) => CustomerPlan::Header(name.clone()),
         };
-        let rules = source.rules.iter().map(|rule| RulePlan::new(rule, source, &mut payload)).collect();
+        let rules: Vec<_> = source.rules.iter().map(|rule| RulePlan::new(rule, source, &mut payload)).collect();
+        let matching = Matching::new(&rules);
         let cloud_event = match source.format {
             Format::Json => None,
             Format::CloudEvents => Some(CloudEventPlan::new(&mut payload)),
         };
         let (lowercase, zone) = (source.lowercase, source.zone);
-        SourcePlan { payload, cloud_event, key, customer, lowercase, zone, rules }
+        SourcePlan { payload, cloud_event, key, customer, lowercase, zone, rules, matching }
+    }
+
+    /// Tells the places of all rules that match; until then none is told.
+    fn match_rules(&mut self, document: &Document, matched: &mut Vec<u16>) {
+        let text = self.matching.as_ref().and_then(|matching| document.only(matching.field)?.as_text());
+        if let (Some(matching), Some(text)) = (&self.matching, text)
+            && let Some((_, rules)) = matching.known.iter().find(|(known, _)| known == text)
+        {
+            matched.extend_from_slice(rules);
+            return;
+        }
+        let rules = (0_u16..).zip(&self.rules);
+        matched.extend(rules.filter(|(_, rule)| rule.matches(document)).map(|(place, _)| place));
+        if let (Some(matching), Some(text)) = (&mut self.matching, text)
+            && matching.known.len() < MATCHING_TEXTS
+            && text.len() <= MATCHING_BYTES_MAX
+        {
+            matching.known.push((text.to_owned(), matched.clone()));
+        }
     }
 
     /// Reads what the record holds; `false`: it is a tombstone.
-    fn read(&self, record: RecordView<'_>, document: &mut Document, unwrapped: &mut Vec<u8>) -> Result<bool, Reason> {
+    fn read(
+        &mut self,
+        record: RecordView<'_>,
+        document: &mut Document,
+        unwrapped: &mut Vec<u8>,
+    ) -> Result<bool, Reason> {
         if record.payload.is_some_and(|payload| payload.len() > PAYLOAD_BYTES_MAX) {
             return Err(Reason::TooLarge);
         }
         match (&self.cloud_event, record.payload) {
-            (Some(cloud_event), _) => cloud_event.read(&self.payload, record, document, unwrapped),
+            (Some(cloud_event), _) => cloud_event.read(&mut self.payload, record, document, unwrapped),
             (None, None) => Ok(false),
             (None, Some(payload)) => {
-                document.read(&self.payload, payload)?;
+                document.read(&mut self.payload, payload)?;
                 Ok(true)
             }
         }
     }
 
     fn read_customers(
-        &self,
+        &mut self,
         record: RecordView<'_>,
         payload: &Document,
         key: &mut Document,
@@ -393,7 +428,7 @@ impl SourcePlan {
             CustomerPlan::Key => record.key.map_or(Ok(()), |key| reader.read_bytes(key)),
             CustomerPlan::KeyPointer(places) => {
                 let Some(bytes) = record.key else { return Ok(()) };
-                key.read(&self.key, bytes).map_err(|_| Reason::KeyNotJson)?;
+                key.read(&mut self.key, bytes).map_err(|_| Reason::KeyNotJson)?;
                 reader.read_places(places, key)
             }
             CustomerPlan::Header(name) => match record.headers.last(name) {
@@ -402,6 +437,14 @@ impl SourcePlan {
                 Some(Some(bytes)) => reader.read_bytes(bytes),
             },
         }
+    }
+}
+
+impl Matching {
+    fn new(rules: &[RulePlan]) -> Option<Matching> {
+        let mut conditions = rules.iter().flat_map(|rule| rule.when.iter().chain(&rule.unless));
+        let field = conditions.next()?.field;
+        conditions.all(|condition| condition.field == field).then_some(Matching { field, known: Vec::new() })
     }
 }
 

@@ -327,7 +327,6 @@ impl Instance {
 
     /// Looks which of the activities that wait are news.
     fn look_up(&mut self, sink: &mut impl Sink) {
-        self.coalescer.look_ahead(self.ahead.activities.iter().map(|waiting| waiting.entry));
         let mut begin = 0;
         for Waiting { source, kind, entry, at, end } in self.ahead.activities.drain(..) {
             let customer = &self.ahead.customers[std::mem::replace(&mut begin, end)..end];

@@ -1,9 +1,11 @@
 //! The named fields of a JSON document, in one pass and without a tree.
 
 mod plain;
+mod shape;
 
 use crate::config::{Pointer, Step};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use shape::{Shapes, Sketch};
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
@@ -23,6 +25,8 @@ pub const EACH_MAX: usize = crate::config::POINTER_EACH_MAX;
 pub struct Plan {
     nodes: Vec<Node>,
     fields: u16,
+    /// What documents looked like that were read with it.
+    shapes: Shapes,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -36,7 +40,7 @@ struct Node {
 
 impl Plan {
     pub fn new() -> Plan {
-        Plan { nodes: vec![Node::default()], fields: 0 }
+        Plan { nodes: vec![Node::default()], ..Plan::default() }
     }
 
     /// Names of the members of the document itself that are read, or read in.
@@ -46,6 +50,8 @@ impl Plan {
 
     /// Reads this pointer, too. One that is there already keeps its place.
     pub fn add(&mut self, pointer: &Pointer) -> Field {
+        // Those that were learnt know nothing of it.
+        self.shapes = Shapes::default();
         let mut node = 0;
         for step in &pointer.0 {
             let found = match step {
@@ -154,6 +160,8 @@ pub struct Document {
     members: Vec<plain::Member>,
     /// And where its quotes stand: a bit for each byte.
     quotes: Vec<u64>,
+    /// And what it looks like without its values.
+    sketch: Sketch,
     /// How much of each field had been found when a document was begun.
     before: Vec<usize>,
 }
@@ -180,7 +188,7 @@ impl Document {
     /// # Errors
     /// Anything but one whole JSON document in UTF-8 that is at most 127 deep and whose objects have
     /// each member once.
-    pub fn read(&mut self, plan: &Plan, bytes: &[u8]) -> Result<(), JsonError> {
+    pub fn read(&mut self, plan: &mut Plan, bytes: &[u8]) -> Result<(), JsonError> {
         self.clear(plan);
         self.walk(plan, Some(0), bytes)
     }
@@ -202,18 +210,24 @@ impl Document {
     ///
     /// # Errors
     /// As [`Document::read`].
-    pub fn read_member(&mut self, plan: &Plan, name: &str, bytes: &[u8]) -> Result<(), JsonError> {
-        self.walk(plan, plan.member(Some(0), name), bytes)
+    pub fn read_member(&mut self, plan: &mut Plan, name: &str, bytes: &[u8]) -> Result<(), JsonError> {
+        let node = plan.member(Some(0), name);
+        self.walk(plan, node, bytes)
     }
 
-    fn walk(&mut self, plan: &Plan, node: Option<usize>, bytes: &[u8]) -> Result<(), JsonError> {
+    fn walk(&mut self, plan: &mut Plan, node: Option<usize>, bytes: &[u8]) -> Result<(), JsonError> {
         self.before.clear();
         self.before.extend(self.found.iter().map(Vec::len));
         if plain::read(plan, node, bytes, self) {
             return Ok(());
         }
-        self.found.iter_mut().zip(&self.before).for_each(|(found, before)| found.truncate(*before));
+        self.roll_back();
         self.walk_any(plan, node, bytes)
+    }
+
+    /// Forgets what was found in the document that is being read.
+    fn roll_back(&mut self) {
+        self.found.iter_mut().zip(&self.before).for_each(|(found, before)| found.truncate(*before));
     }
 
     /// Reads whatever JSON there is.
@@ -235,6 +249,12 @@ impl Document {
     /// The first value of a field; `None`: absent.
     pub fn first(&self, field: Field) -> Option<Value<'_>> {
         self.all(field).next().map(|(_, value)| value)
+    }
+
+    /// The value of a field that has one; `None`: it has none, or several.
+    pub fn only(&self, field: Field) -> Option<Value<'_>> {
+        let [found] = self.found[usize::from(field.0)].as_slice() else { return None };
+        Some(self.value(found.kind))
     }
 
     /// All values of a field, in the order of the document.
@@ -272,6 +292,12 @@ impl Document {
             Kind::Array => Value::Array,
             Kind::Object => Value::Object,
         }
+    }
+
+    /// `None`: they are no text.
+    #[inline(always)]
+    fn keep_bytes(&mut self, bytes: &[u8]) -> Option<Range<usize>> {
+        Some(self.keep(std::str::from_utf8(bytes).ok()?))
     }
 
     fn keep(&mut self, text: &str) -> Range<usize> {
@@ -490,208 +516,4 @@ impl<'de> Visitor<'de> for Name<'_, '_, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn pointer(text: &str) -> Pointer {
-        let step = |step: &str| if step == "*" { Step::Each } else { Step::Member(step.to_owned()) };
-        Pointer(text.split('/').skip(1).map(step).collect())
-    }
-
-    fn read(fields: &[&str], json: &str) -> Result<Vec<String>, JsonError> {
-        let mut plan = Plan::new();
-        let fields: Vec<Field> = fields.iter().map(|text| plan.add(&pointer(text))).collect();
-        let mut document = Document::default();
-        document.read(&plan, json.as_bytes())?;
-        let all = |field: &Field| {
-            let values = document.all(*field).map(|(path, value)| format!("{:?} {value:?}", &path[..2]));
-            values.collect::<Vec<_>>().join("; ")
-        };
-        Ok(fields.iter().map(all).collect())
-    }
-
-    #[test]
-    fn named_fields_are_found() {
-        let json =
-            r#"{"a": {"b": 12345678901234567890123, "c": "x\u00e9", "d": [1.50, {"e": true}]}, "n": null, "b": 1}"#;
-        let found = read(&["/a/b", "/a/c", "/a/d/0", "/a/d/1/e", "/n", "/missing", "/a"], json).unwrap();
-        let expected = [
-            "[0, 0] Number(\"12345678901234567890123\")",
-            "[0, 0] Text(\"xé\")",
-            "[0, 0] Number(\"1.50\")",
-            "[0, 0] Bool(true)",
-            "[0, 0] Null",
-            "",
-            "[0, 0] Object",
-        ];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn each_element_has_its_path() {
-        let json = r#"{"p": [{"ids": [1, 2]}, {"ids": []}, {"ids": [3]}, {}]}"#;
-        let found = read(&["/p/*/ids/*", "/p/*"], json).unwrap();
-        assert_eq!(found[0], "[0, 0] Number(\"1\"); [0, 1] Number(\"2\"); [2, 0] Number(\"3\")");
-        assert_eq!(found[1], "[0, 0] Object; [1, 0] Object; [2, 0] Object; [3, 0] Object");
-    }
-
-    #[test]
-    fn what_is_no_document_is_refused() {
-        let deep = "[".repeat(200) + &"]".repeat(200);
-        let many: String = (0..40).map(|n| format!("\"k{n}\": 1, ")).collect();
-        let table = [
-            ("", JsonError::Malformed),
-            ("nul", JsonError::Malformed),
-            ("{} {}", JsonError::Malformed),
-            ("{\"a\": \"\0\"}", JsonError::Malformed),
-            ("{\"a\": \"\\ud800\"}", JsonError::Malformed),
-            (deep.as_str(), JsonError::TooDeep),
-            (r#"{"a": 1, "a": 1}"#, JsonError::DuplicateMember),
-            (r#"{"x": {"a": 1, "b": {"a": 1}, "a": 1}}"#, JsonError::DuplicateMember),
-            (&format!("{{{many}\"k7\": 1}}"), JsonError::DuplicateMember),
-            (&format!("{{{many}\"z\": 1, \"z\": 1}}"), JsonError::DuplicateMember),
-        ];
-        for (json, error) in table {
-            assert_eq!(read(&["/a"], json), Err(error), "{json}");
-        }
-        assert!(read(&["/a"], &format!("[{{{many}\"z\": 1}}, {{\"k1\": 1}}]")).is_ok());
-        let mut document = Document::default();
-        assert_eq!(document.read(&Plan::new(), b"{\"a\": \"\xff\"}"), Err(JsonError::Malformed));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>, json in "[\\[\\]{}\",:a0-9 .eE*-]{0,60}") {
-            let mut plan = Plan::new();
-            plan.add(&pointer("/a/*/0"));
-            let mut document = Document::default();
-            let _ = document.read(&plan, &bytes);
-            // Whatever serde_json's own tree accepts, this accepts, but for members that stand twice.
-            let outcome = document.read(&plan, json.as_bytes());
-            let tree = serde_json::from_slice::<serde_json::Value>(json.as_bytes());
-            proptest::prop_assert!(outcome.is_ok() == tree.is_ok() || outcome == Err(JsonError::DuplicateMember));
-        }
-    }
-
-    /// What stands in each field, or why it can't be told; by the quick way alone, or by the other.
-    fn found_by(is_plain: bool, fields: &[&str], json: &[u8]) -> Option<Result<Vec<String>, JsonError>> {
-        let mut plan = Plan::new();
-        let fields: Vec<Field> = fields.iter().map(|text| plan.add(&pointer(text))).collect();
-        let mut document = Document::default();
-        document.clear(&plan);
-        if is_plain && !plain::read(&plan, Some(0), json, &mut document) {
-            return None;
-        }
-        if !is_plain && let Err(error) = document.walk_any(&plan, Some(0), json) {
-            return Some(Err(error));
-        }
-        let all = |field: &Field| format!("{:?}", document.all(*field).collect::<Vec<_>>());
-        Some(Ok(fields.iter().map(all).collect()))
-    }
-
-    const FIELDS: &[&str] =
-        &["/a", "/b", "/a/b", "/a/*", "/a/*/b", "/a/*/b/*", "/b/0", "/b/1/a", "/c/*/*/*/*/*", "", "/é", "/a b"];
-
-    #[test]
-    fn most_documents_are_plain() {
-        let table = [
-            r#"{"event":"login","user":"4711","at":1772000000000,"page":"/a\"b\u00e9","n":-1.5,"ok":true}"#,
-            r#" { "op" : "u" , "after" : { "a" : null , "b" : [ ] , "c" : { } } , "ts_ms" : 0 } "#,
-            "[[1, 2.50], {\"a\": \"\"}]",
-            "\"é\"",
-        ];
-        for json in table {
-            assert!(matches!(found_by(true, FIELDS, json.as_bytes()), Some(Ok(_))), "{json}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_plain_is_left_to_serde_json() {
-        let many: String = (0..200).map(|n| format!("\"k{n}\": 1, ")).collect();
-        let table = [
-            r#"{"a": 1e5}"#,
-            r#"{"x": -0}"#,
-            r#"{"a": 01}"#,
-            r#"{"a": 1.}"#,
-            r#"{"a": "\n"}"#,
-            r#"{"x": "\ud83d\ude00"}"#,
-            r#"{"\u0061": 1}"#,
-            r#"{"a": 1, "a": 1}"#,
-            r#"{"$serde_json::private::Number": "1"}"#,
-            r#"{"a": 1,}"#,
-            r#"{} {}"#,
-            "{\"a\": \"\u{1}\"}",
-            "",
-            &("[".repeat(70) + &"]".repeat(70)),
-            &format!("{{{many}\"z\": 1}}"),
-        ];
-        for json in table {
-            assert_eq!(found_by(true, FIELDS, json.as_bytes()), None, "{json}");
-        }
-        assert_eq!(found_by(true, FIELDS, b"{\"x\": \"\xff\"}"), None);
-    }
-
-    fn names() -> impl Strategy<Value = String> {
-        prop_oneof![
-            8 => "[abc]",
-            1 => Just("a b".to_owned()),
-            1 => Just("é".to_owned()),
-            1 => Just("\\u0061".to_owned()),
-            1 => Just("$serde_json::private::Number".to_owned()),
-            3 => "[a-z_]{0,12}"
-        ]
-    }
-
-    /// Mostly JSON, as text: written by hand, as it were, with all that is rare.
-    fn json() -> impl Strategy<Value = String> {
-        let numbers = prop_oneof![
-            "-?(0|[1-9][0-9]{0,25})",
-            "-?(0|[1-9][0-9]{0,4})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?",
-            any::<i64>().prop_map(|n| n.to_string()),
-            Just("18446744073709551615".to_owned()),
-            Just("18446744073709551616".to_owned()),
-            Just("-9223372036854775808".to_owned()),
-            "0[0-9]|[0-9]\\.|-|\\+1|\\.5"
-        ];
-        let escapes =
-            "([a-zé😀 ]|\\\\[\"\\\\/bfnrtx]|\\\\u[0-9a-fA-Fd]{4}|\\\\u[dD][89aA][0-9]{2}\\\\u[dD][c-f][0-9]{2}){0,24}";
-        let texts = prop_oneof!["[ -!#-\\[\\]-~é😀]{0,40}", escapes].prop_map(|text| format!("\"{text}\""));
-        let words = prop::sample::select(vec!["true", "false", "null", "nul", "True"]);
-        let leaf = prop_oneof![3 => numbers, 3 => texts, 2 => words.prop_map(str::to_owned)];
-        let gaps = || prop_oneof![6 => Just(""), 1 => Just(" "), 1 => Just("\n\t\r ")];
-        leaf.prop_recursive(5, 40, 6, move |inner| {
-            let element =
-                (gaps(), inner.clone(), gaps()).prop_map(|(before, value, after)| format!("{before}{value}{after}"));
-            let member = (gaps(), names(), gaps(), element.clone())
-                .prop_map(|(before, name, after, value)| format!("{before}\"{name}\"{after}:{value}"));
-            prop_oneof![
-                prop::collection::vec(element, 0..5).prop_map(|all| format!("[{}]", all.join(","))),
-                prop::collection::vec(member, 0..6).prop_map(|all| format!("{{{}}}", all.join(",")))
-            ]
-        })
-    }
-
-    proptest! {
-        /// Both ways to read say the same of whatever is plain.
-        #[test]
-        fn plain_documents_are_read_as_serde_json_reads_them(
-            json in json(),
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 0..3)
-        ) {
-            let mut bytes = json.into_bytes();
-            for (place, byte, what) in changes {
-                let place = place.index(bytes.len() + 1);
-                match what {
-                    0 => bytes.truncate(place),
-                    1 => bytes.insert(place, byte),
-                    2 => bytes.insert(place, b"\"\\{}[]:,0-9eE. \n"[usize::from(byte) % 16]),
-                    _ => _ = bytes.get_mut(place).map(|at| *at = byte),
-                }
-            }
-            if let Some(plain) = found_by(true, FIELDS, &bytes) {
-                prop_assert_eq!(Some(plain), found_by(false, FIELDS, &bytes));
-            }
-        }
-    }
-}
+mod tests;

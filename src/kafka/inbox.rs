@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "rdkafka does not wrap rd_kafka_consume_batch_queue")]
 
+use crate::prefetch::{LINE_BYTES, prefetch};
 use rdkafka::bindings::*;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -19,6 +20,9 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// So much of a record is fetched ahead, in bytes: from there on the processor has seen where this leads.
+const PREFETCH_BYTES: usize = 512;
 
 /// Where a consumer's partitions deliver.
 pub struct Inbox<C: ConsumerContext + 'static> {
@@ -114,6 +118,17 @@ impl Received<'_> {
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Record(message)),
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Err(KafkaError::PartitionEOF(message.partition)),
             error => Err(KafkaError::MessageConsumption(error.into())),
+        }
+    }
+}
+
+impl Received<'_> {
+    /// Has the processor fetch the record's bytes. Another one has written them a moment ago, and to wait for them
+    /// takes as long as to read a document. Best some records before it is its turn.
+    pub fn prefetch(&self) {
+        if let Ok(record) = self.record() {
+            let payload = record.payload().unwrap_or_default();
+            payload.iter().take(PREFETCH_BYTES).step_by(LINE_BYTES).for_each(prefetch);
         }
     }
 }

@@ -131,7 +131,17 @@ fn whole_number(number: i64, zone: Tz) -> Result<EventTime, TimeError> {
 }
 
 fn seconds_ceil(number: i64, per_second: i64) -> Timestamp {
-    Timestamp(-(-number).div_euclid(per_second))
+    // To divide by a constant takes a multiplication.
+    match per_second {
+        1_000 => ceil_by::<1_000>(number),
+        1_000_000 => ceil_by::<1_000_000>(number),
+        1_000_000_000 => ceil_by::<1_000_000_000>(number),
+        _ => Timestamp(-(-number).div_euclid(per_second)),
+    }
+}
+
+fn ceil_by<const PER_SECOND: i64>(number: i64) -> Timestamp {
+    Timestamp(-(-number).div_euclid(PER_SECOND))
 }
 
 fn text(text: &str, zone: Tz) -> Result<EventTime, TimeError> {

@@ -1,12 +1,12 @@
 //! Documents as most are written, read in two passes over their bytes: the first finds all quotes, many bytes
-//! at a time, the second goes from one to the next.
+//! at a time, the second goes from one to the next, or knows already what stands around them ([`super::shape`]).
 //!
 //! It reads what is beyond doubt and leaves the rest to `serde_json`, which has the last word on what JSON
 //! is: whatever is refused here, for whichever reason, is read again there. So this needs not be
 //! complete, only right in what it accepts: escapes where somebody asks for the text, exponents, minus
 //! zero, deep nesting, large objects, and everything that is no JSON go the other way.
 
-use super::{Document, Found, Kind, NUMBER, Path, Plan};
+use super::{Document, Field, Found, Kind, NUMBER, Path, Plan};
 use wide::u8x16;
 
 /// Deeper documents are left to `serde_json`, which refuses those of 128.
@@ -16,16 +16,25 @@ const MEMBERS_MAX: usize = 128;
 
 /// Reads `bytes` as far as `node` of the plan is about them; `false`: somebody else must. What was found
 /// until then stays in the document.
-pub(super) fn read(plan: &Plan, node: Option<usize>, bytes: &[u8], document: &mut Document) -> bool {
+pub(super) fn read(plan: &mut Plan, node: Option<usize>, bytes: &[u8], document: &mut Document) -> bool {
     let look = look(bytes, &mut document.quotes);
     if !look.is_ascii && std::str::from_utf8(bytes).is_err() {
         return false;
     }
+    let by_shape = look.is_simple && plan.shapes.are_useful();
+    if by_shape && plan.shapes.read(node, bytes, document) {
+        return true;
+    }
     document.members.clear();
+    document.sketch.begin(node);
     let quotes = Quotes { word: 0, left: document.quotes[0] };
-    let mut reader = Reader { plan, bytes, at: 0, is_simple: look.is_simple, quotes, document };
+    let mut reader = Reader { plan, bytes, at: 0, is_simple: look.is_simple, is_learning: by_shape, quotes, document };
     let place = Place { path: Path::default(), each: 0, depth: 0 };
-    reader.value(node, &place).is_some() && reader.next().is_none()
+    let is_read = reader.value(node, &place).is_some() && reader.next().is_none();
+    if is_read && by_shape {
+        plan.shapes.learn(bytes, &mut document.sketch);
+    }
+    is_read
 }
 
 /// What a first look at a document shows.
@@ -65,6 +74,8 @@ struct Reader<'r> {
     at: usize,
     /// See [`Look`]; then texts are found by their quotes.
     is_simple: bool,
+    /// What the document looks like is noted.
+    is_learning: bool,
     quotes: Quotes,
     document: &'r mut Document,
 }
@@ -140,77 +151,54 @@ impl Reader<'_> {
             Some(node) => self.plan.nodes[node].field,
             None => None,
         };
-        let kind = match self.next()? {
+        let first = self.next()?;
+        let from = self.at;
+        let kind = match first {
             b'"' => {
                 let text = self.string()?;
                 if field.is_none() {
-                    return Some(());
-                }
-                if text.is_escaped {
+                    Kind::Text(0, 0)
+                } else if text.is_escaped {
                     return None;
+                } else {
+                    let range = self.document.keep_bytes(&self.bytes[text.from..text.to])?;
+                    Kind::Text(range.start, range.end)
                 }
-                let range = self.document.keep(std::str::from_utf8(&self.bytes[text.from..text.to]).ok()?);
-                Kind::Text(range.start, range.end)
             }
             b'{' => self.object(node, place)?,
             b'[' => self.array(node, place)?,
-            b't' => self.word(b"true", Kind::Bool(true))?,
-            b'f' => self.word(b"false", Kind::Bool(false))?,
-            b'n' => self.word(b"null", Kind::Null)?,
+            b't' | b'f' | b'n' => {
+                let kind;
+                (kind, self.at) = word(self.bytes, from)?;
+                kind
+            }
             _ => {
-                let (from, to) = self.number()?;
+                self.at = number(self.bytes, from)?;
                 if field.is_none() {
-                    return Some(());
+                    Kind::Number(0, 0)
+                } else {
+                    let range = self.document.keep_bytes(&self.bytes[from..self.at])?;
+                    Kind::Number(range.start, range.end)
                 }
-                let range = self.document.keep(std::str::from_utf8(&self.bytes[from..to]).ok()?);
-                Kind::Number(range.start, range.end)
             }
         };
+        if self.is_learning {
+            self.learn(from, kind, field, place);
+        }
         if let Some(field) = field {
             self.document.push(field, Found { path: place.path, kind });
         }
         Some(())
     }
 
-    fn word(&mut self, word: &[u8], kind: Kind) -> Option<Kind> {
-        let is_there = self.bytes[self.at..].starts_with(word);
-        self.at += word.len();
-        is_there.then_some(kind)
-    }
-
-    /// As it is written, which is how `serde_json` tells it, too.
-    fn number(&mut self) -> Option<(usize, usize)> {
-        let from = self.at;
-        let is_negative = self.bytes[from] == b'-';
-        self.at += usize::from(is_negative);
-        let whole = self.digits()?;
-        let begins_with_zero = self.bytes[self.at - whole] == b'0';
-        if begins_with_zero && whole > 1 {
-            return None;
+    #[cold]
+    fn learn(&mut self, from: usize, kind: Kind, field: Option<Field>, place: &Place) {
+        let sketch = &mut self.document.sketch;
+        match (kind, field) {
+            (Kind::Array | Kind::Object, None) => {}
+            (Kind::Array | Kind::Object, Some(field)) => sketch.ended(kind, field, place.path),
+            _ => sketch.scalar(self.bytes, (from, self.at), field, place.path),
         }
-        match self.bytes.get(self.at) {
-            Some(b'.') => {
-                self.at += 1;
-                self.digits()?;
-                if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
-                    return None;
-                }
-            }
-            Some(b'e' | b'E') => return None,
-            // Minus zero: it is told as 0.
-            _ if is_negative && begins_with_zero => return None,
-            _ => {}
-        }
-        Some((from, self.at))
-    }
-
-    /// How many there are, at least one.
-    fn digits(&mut self) -> Option<usize> {
-        let from = self.at;
-        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        (self.at > from).then(|| self.at - from)
     }
 
     /// A text, which begins here. In a simple document each quote is passed here, so the next two are its own.
@@ -371,6 +359,65 @@ impl Reader<'_> {
         self.document.members.len() - first <= MEMBERS_MAX
             && (length != NUMBER.len() || self.bytes[name.from..name.to] != *NUMBER.as_bytes())
     }
+}
+
+/// Where the number that begins at `from` ends. It is told as it is written, which is how `serde_json` tells it, too.
+#[inline(always)]
+pub(super) fn number(bytes: &[u8], from: usize) -> Option<usize> {
+    let is_negative = bytes[from] == b'-';
+    let whole = from + usize::from(is_negative);
+    let mut at = digits(bytes, whole)?;
+    let begins_with_zero = bytes[whole] == b'0';
+    if begins_with_zero && at > whole + 1 {
+        return None;
+    }
+    match bytes.get(at) {
+        Some(b'.') => {
+            at = digits(bytes, at + 1)?;
+            if matches!(bytes.get(at), Some(b'e' | b'E')) {
+                return None;
+            }
+        }
+        Some(b'e' | b'E') => return None,
+        // Minus zero: it is told as 0.
+        _ if is_negative && begins_with_zero => return None,
+        _ => {}
+    }
+    Some(at)
+}
+
+/// Where the digits end that begin at `from`; there is at least one.
+#[inline(always)]
+fn digits(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    (at > from).then_some(at)
+}
+
+/// The word at `from`, and where it ends.
+pub(super) fn word(bytes: &[u8], from: usize) -> Option<(Kind, usize)> {
+    let bytes = &bytes[from..];
+    if bytes.starts_with(b"true") {
+        return Some((Kind::Bool(true), from + 4));
+    }
+    if bytes.starts_with(b"false") {
+        return Some((Kind::Bool(false), from + 5));
+    }
+    bytes.starts_with(b"null").then_some((Kind::Null, from + 4))
+}
+
+/// Where the first quote from `at` on stands.
+#[inline(always)]
+pub(super) fn quote_from(quotes: &[u64], at: usize) -> Option<usize> {
+    let mut word = at / 64;
+    let mut left = *quotes.get(word)? & (u64::MAX << (at % 64));
+    while left == 0 {
+        word += 1;
+        left = *quotes.get(word)?;
+    }
+    Some(word * 64 + left.trailing_zeros() as usize)
 }
 
 fn deeper(place: &Place) -> Option<u8> {

@@ -35,6 +35,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A batch takes at most this many records: few enough for what is read of them to stay near the processor,
 /// and for a rebalance not to wait.
 const BATCH_RECORDS_MAX: usize = 2_000;
+/// So many records before its turn one is fetched into the processor's cache.
+const PREFETCH_RECORDS: usize = 3;
 /// How long it waits for a record where there is none. A rebalance waits as long.
 const BATCH_PATIENCE: Duration = Duration::from_millis(50);
 /// With more records than this waiting for the brokers' acknowledgement nothing is read.
@@ -246,7 +248,11 @@ impl IngestWorker {
         }
         let mut errors = Vec::new();
         let mut now_ms = None;
-        for received in self.inbox.receive(BATCH_RECORDS_MAX, BATCH_PATIENCE) {
+        let mut batch = self.inbox.receive(BATCH_RECORDS_MAX, BATCH_PATIENCE).into_iter();
+        while let Some(received) = batch.next() {
+            if let Some(later) = batch.as_slice().get(PREFETCH_RECORDS) {
+                later.prefetch();
+            }
             match received.record() {
                 Ok(it) => {
                     let now_ms = *now_ms.get_or_insert_with(wall_ms);
@@ -255,6 +261,7 @@ impl IngestWorker {
                 Err(error) => errors.push(error),
             }
         }
+        drop(batch);
         self.instance.catch_up(&mut &self.outlet);
         errors.into_iter().try_for_each(|error| self.endure(error, stop))
     }
