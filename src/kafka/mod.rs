@@ -14,6 +14,7 @@ pub mod clients;
 pub mod describe;
 pub mod inbox;
 pub mod offsets;
+pub mod outbox;
 pub mod owners;
 pub mod restore;
 pub mod topics;

@@ -5,6 +5,7 @@
 //! transaction could end a new one of the same producer.
 
 use super::clients::Clients;
+use super::outbox::{KeyValue, Outbox};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -55,12 +56,16 @@ pub struct Outgoing<'a> {
 pub struct Transactions {
     clients: Clients,
     transactional_id: String,
-    producer: Option<ThreadedProducer<Silent>>,
+    outbox: Option<Outbox<Silent>>,
     open: bool,
 }
 
 /// One call to the coordinator may take this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long to wait for the producer's own thread where its queue is full.
+const QUEUE_PATIENCE: Duration = Duration::from_millis(2);
+/// So many records are handed to the producer in one call.
+const PRODUCED_AT_ONCE: usize = 1_000;
 /// Becoming the owner of a transactional id may have to wait for an older owner's transaction.
 const INIT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -70,7 +75,7 @@ impl Transactions {
     /// # Errors
     /// When no coordinator could be reached in a minute, or the id may not be used.
     pub fn open(clients: Clients, transactional_id: String) -> Result<Transactions, TransactionError> {
-        let mut transactions = Transactions { clients, transactional_id, producer: None, open: false };
+        let mut transactions = Transactions { clients, transactional_id, outbox: None, open: false };
         transactions.renew()?;
         Ok(transactions)
     }
@@ -78,7 +83,7 @@ impl Transactions {
     fn renew(&mut self) -> Result<(), TransactionError> {
         self.open = false;
         // Dropping the old one first: what it still has in flight must not follow the new one's epoch.
-        self.producer = None;
+        self.outbox = None;
         let fatal = |error: KafkaError| {
             let id = &self.transactional_id;
             let refused = error.rdkafka_error_code() == Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed);
@@ -93,12 +98,16 @@ impl Transactions {
                 return Err(fatal(error));
             }
         }
-        self.producer = Some(producer);
+        self.outbox = Some(Outbox::new(producer));
         Ok(())
     }
 
-    fn producer(&self) -> Result<&ThreadedProducer<Silent>, TransactionError> {
-        self.producer.as_ref().ok_or_else(|| TransactionError::Fatal("there is no producer any more".to_owned()))
+    fn outbox(&mut self) -> Result<&mut Outbox<Silent>, TransactionError> {
+        self.outbox.as_mut().ok_or_else(|| TransactionError::Fatal("there is no producer any more".to_owned()))
+    }
+
+    fn producer(&mut self) -> Result<&ThreadedProducer<Silent>, TransactionError> {
+        Ok(self.outbox()?.producer())
     }
 
     /// Produces into the open transaction, which it begins if there is none.
@@ -121,11 +130,46 @@ impl Transactions {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again))
                     if Instant::now() < deadline =>
                 {
-                    // The producer's own thread empties the queue.
-                    std::thread::sleep(Duration::from_millis(2));
+                    std::thread::sleep(QUEUE_PATIENCE);
                     message = again;
                 }
                 Err((error, _)) => return Err(self.fail(error, Stage::Producing)),
+            }
+        }
+    }
+
+    /// Produces records for one partition into the open transaction, which it begins if there is none and there are
+    /// any.
+    ///
+    /// # Errors
+    /// [`TransactionError`]: what became of the transaction.
+    pub fn produce_all<'r>(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        mut records: impl Iterator<Item = KeyValue<'r>>,
+    ) -> Result<(), TransactionError> {
+        let mut some = Vec::with_capacity(PRODUCED_AT_ONCE);
+        loop {
+            some.clear();
+            some.extend(records.by_ref().take(PRODUCED_AT_ONCE));
+            if some.is_empty() {
+                return Ok(());
+            }
+            self.begin()?;
+            let mut rest = some.as_slice();
+            let deadline = Instant::now() + CALL_TIMEOUT;
+            while !rest.is_empty() {
+                let taken = match self.outbox()?.produce(topic, partition, rest) {
+                    Ok(0) if Instant::now() > deadline => {
+                        Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+                    }
+                    taken => taken,
+                };
+                rest = &rest[taken.map_err(|error| self.fail(error, Stage::Producing))?..];
+                if !rest.is_empty() {
+                    std::thread::sleep(QUEUE_PATIENCE);
+                }
             }
         }
     }
@@ -159,6 +203,10 @@ impl Transactions {
         self.begin()?;
         if let Err(error) = self.producer()?.send_offsets_to_transaction(offsets, metadata, CALL_TIMEOUT) {
             return Err(self.fail(error, Stage::Producing));
+        }
+        // rdkafka's commit flushes, too, but not before a tenth of a second has passed.
+        if let Err(error) = self.outbox()?.flush(CALL_TIMEOUT) {
+            return Err(self.fail(error, Stage::Committing));
         }
         if let Err(error) = self.producer()?.commit_transaction(CALL_TIMEOUT) {
             return Err(self.fail(error, Stage::Committing));

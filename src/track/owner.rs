@@ -193,7 +193,11 @@ pub trait Broker {
     fn produce_command(&mut self, topic: &str, customer: &str, value: &[u8]) -> Result<(), Ending<Self::Error>>;
     /// # Errors
     /// What became of the transaction.
-    fn produce_state(&mut self, partition: u32, key: &[u8], value: Option<&[u8]>) -> Result<(), Ending<Self::Error>>;
+    fn produce_state<'r>(
+        &mut self,
+        partition: u32,
+        records: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+    ) -> Result<(), Ending<Self::Error>>;
     /// # Errors
     /// What became of the transaction.
     fn produce_audit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Ending<Self::Error>>;
@@ -507,10 +511,8 @@ impl Owner {
             let Some(slot) = self.slots.get_mut(partition) else { continue };
             self.outputs.clear();
             slot.shard.changelog(&mut self.outputs);
-            for (key, value) in self.outputs.changelog() {
-                changed = true;
-                broker.produce_state(*partition, key, value)?;
-            }
+            changed |= self.outputs.changelog().len() > 0;
+            broker.produce_state(*partition, self.outputs.changelog())?;
             for (key, value) in self.outputs.audit() {
                 changed = true;
                 broker.produce_audit(key, value)?;
@@ -526,9 +528,7 @@ impl Owner {
             let Some(slot) = self.slots.get_mut(partition) else { continue };
             self.outputs.clear();
             slot.shard.write_clock(&mut self.outputs);
-            for (key, value) in self.outputs.changelog() {
-                broker.produce_state(*partition, key, value)?;
-            }
+            broker.produce_state(*partition, self.outputs.changelog())?;
         }
         let position = |partition: &u32| Some((*partition, self.slots.get(partition)?.position()));
         let mut positions: Vec<(u32, i64)> = touched.iter().filter_map(position).collect();

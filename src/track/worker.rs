@@ -425,9 +425,12 @@ impl Broker for Kafka {
         Ok(self.transactions.produce(Outgoing { topic, partition: None, key, value: Some(value), content_type })?)
     }
 
-    fn produce_state(&mut self, partition: u32, key: &[u8], value: Option<&[u8]>) -> Result<(), Ending<TrackError>> {
-        let topic = &self.names.state;
-        Ok(self.transactions.produce(Outgoing { topic, partition: Some(partition), key, value, content_type: None })?)
+    fn produce_state<'r>(
+        &mut self,
+        partition: u32,
+        records: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+    ) -> Result<(), Ending<TrackError>> {
+        Ok(self.transactions.produce_all(&self.names.state, partition, records)?)
     }
 
     fn produce_audit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Ending<TrackError>> {

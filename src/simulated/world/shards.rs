@@ -397,8 +397,13 @@ impl Broker for Lent<'_> {
         self.produce((topic, 0), customer.as_bytes(), Some(value))
     }
 
-    fn produce_state(&mut self, partition: u32, key: &[u8], value: Option<&[u8]>) -> Result<(), Ending<Death>> {
-        self.produce(self.state(partition), key, value)
+    fn produce_state<'r>(
+        &mut self,
+        partition: u32,
+        mut records: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+    ) -> Result<(), Ending<Death>> {
+        let state = self.state(partition);
+        records.try_for_each(|(key, value)| self.produce(state, key, value))
     }
 
     fn produce_audit(&mut self, _key: &[u8], _value: &[u8]) -> Result<(), Ending<Death>> {

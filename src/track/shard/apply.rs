@@ -105,7 +105,9 @@ impl Shard {
         let home = &self.home;
         let admit = || is_customer(customer) && shard_of(customer, home.partitions) == home.partition;
         let (slot, _) = self.table.find_or_insert(customer, admit)?;
-        self.remember(Rare::New(slot));
+        if let Some(undo) = &mut self.undo {
+            undo.new.push(slot);
+        }
         self.mark_changed(slot);
         self.mark_to_judge(slot);
         if !self.forgotten.is_empty() {

@@ -238,7 +238,7 @@ impl Shard {
         debug_assert!(self.changed.is_empty() && self.to_judge.is_empty(), "the batch before was not ended");
         match &mut self.undo {
             Some(undo) => undo.before = before,
-            None => self.undo = Some(Undo { words: Vec::new(), rare: Vec::new(), before }),
+            None => self.undo = Some(Undo { words: Vec::new(), rare: Vec::new(), new: Vec::new(), before }),
         }
     }
 
@@ -253,6 +253,8 @@ impl Shard {
             undo.words.shrink_to(KEPT_CAPACITY);
             undo.rare.clear();
             undo.rare.shrink_to(KEPT_CAPACITY);
+            undo.new.clear();
+            undo.new.shrink_to(KEPT_CAPACITY);
         }
     }
 
@@ -271,13 +273,13 @@ impl Shard {
         }
         for rare in undo.rare.drain(..).rev() {
             match rare {
-                Rare::New(slot) => self.table.remove(slot),
                 Rare::Record(slot, record) => drop(self.table.replace_record(slot, record)),
                 Rare::Foreign(slot, foreign) => drop(self.table.replace_foreign(slot, foreign)),
                 Rare::Stirred(slot, stirred) => drop(self.table.set_mark(slot, Mark::STIRRED, stirred)),
                 Rare::Waits(slot, waits) => self.waiting.replace(slot, &waits),
             }
         }
+        undo.new.drain(..).rev().for_each(|slot| self.table.remove(slot));
         let before = undo.before.clone();
         (self.now, self.kept_now, self.next_offset) = (before.now, before.kept_now, before.next_offset);
         (self.kept_memory, self.header_is_kept) = (before.kept_memory, before.header_is_kept);

@@ -9,20 +9,20 @@ use crate::track::table::{Column, Foreign, Slot};
 use crate::track::waiting::Queue;
 use std::sync::Arc;
 
-/// The last change is undone first.
+/// Of each kind the last change is undone first.
 #[derive(Debug)]
 pub struct Undo {
     /// Words of rows as they were.
     pub words: Vec<(Slot, Column, u32)>,
     pub rare: Vec<Rare>,
+    /// Slots that had no customer. What else was done in them is undone first.
+    pub new: Vec<Slot>,
     pub before: Before,
 }
 
 /// What few customers of a batch have.
 #[derive(Debug)]
 pub enum Rare {
-    /// The slot had no customer.
-    New(Slot),
     Record(Slot, Option<Box<[u8]>>),
     Foreign(Slot, Box<[Foreign]>),
     Stirred(Slot, bool),
