@@ -106,6 +106,29 @@ fn what_is_committed_is_seen_once_and_what_is_aborted_never() {
     assert_eq!(committed(&stage), Some(2));
 }
 
+/// More than the producer's queue has room for at once, and then one that no topic takes.
+#[test]
+fn many_records_are_taken_in_their_order_or_none_of_them() {
+    let stage = stage("many");
+    let consumer = member(&clients(), &stage.group, &stage.input);
+    let mut transactions = Transactions::open(clients(), unique("many")).unwrap();
+    let metadata = consumer.group_metadata().unwrap();
+    let (keys, value): (Vec<String>, _) = ((0..3_000).map(|key| format!("{key:05}")).collect(), vec![0; 200_000]);
+    let records = keys.iter().map(|key| (key.as_bytes(), Some(value.as_slice()).filter(|_| key.as_str() != "00007")));
+    transactions.produce_all(&stage.output, 0, records.clone()).unwrap();
+    transactions.commit(&offsets(&stage.input, [(0, 1)].into_iter()).unwrap(), &metadata).unwrap();
+    let too_large = vec![0; 2_000_000];
+    let late = records.take(10).chain([(&b"large"[..], Some(too_large.as_slice()))]).chain([(&b"last"[..], None)]);
+    let outcome = transactions.produce_all(&stage.output, 0, late);
+    assert!(matches!(outcome, Err(TransactionError::Aborted(_))), "{outcome:?}");
+    transactions.produce_all(&stage.output, 0, [(&b"after"[..], None)].into_iter()).unwrap();
+    transactions.commit(&offsets(&stage.input, [(0, 2)].into_iter()).unwrap(), &metadata).unwrap();
+    let seen = restored(&stage.output, &stage.group, &stage.input);
+    assert_eq!(seen.len(), 3_001);
+    assert!(seen.iter().eq(keys.iter().map(String::as_str).chain(["after"])));
+    assert_eq!(committed(&stage), Some(2));
+}
+
 #[test]
 fn a_transaction_without_real_offsets_is_refused_before_it_is_tried() {
     let stage = stage("empty");
