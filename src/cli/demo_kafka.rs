@@ -5,6 +5,7 @@ use crate::config::{Config, Environment, load};
 use crate::ingest::status::IngestStatus;
 use crate::ingest::worker::IngestWorker;
 use crate::kafka::clients::{Clients, Isolation};
+use crate::kafka::polled::PolledProducer;
 use crate::kafka::topics::{Owner, create_plain, look};
 use crate::telemetry::metrics::Metrics;
 use crate::track::questions::queue;
@@ -13,7 +14,7 @@ use crate::track::worker::{Names, TrackWorker};
 use anyhow::Context;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -158,7 +159,7 @@ fn play(
 /// Some come every few seconds, some seldom, some not again; one always, for a feed that says nothing can't
 /// be told from one that broke.
 fn visit(
-    producer: &ThreadedProducer<DefaultProducerContext>,
+    producer: &PolledProducer<DefaultProducerContext>,
     config: &Config,
     random: &mut fastrand::Rng,
     last_seen: &mut HashMap<String, i64>,
@@ -215,7 +216,7 @@ fn show(command: &Value, elapsed: Duration, out: &mut impl Write) -> std::io::Re
 }
 
 fn acknowledge(
-    producer: &ThreadedProducer<DefaultProducerContext>,
+    producer: &PolledProducer<DefaultProducerContext>,
     config: &Config,
     command: &Value,
 ) -> anyhow::Result<()> {

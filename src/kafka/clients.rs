@@ -1,11 +1,12 @@
 //! Consumers and producers: the user's properties, and over them those that the promises need.
 
+use super::polled::PolledProducer;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, DefaultConsumerContext};
 use rdkafka::error::KafkaResult;
-use rdkafka::producer::{ProducerContext, ThreadedProducer};
+use rdkafka::producer::ProducerContext;
 use std::collections::BTreeMap;
 
 /// How long a transaction may be open; a restore waits as long for one that nobody ends.
@@ -112,8 +113,8 @@ impl Clients {
     }
 
     /// An idempotent producer that delivers in order or reports a failure.
-    pub fn producer<C: ProducerContext + 'static>(&self, context: C) -> KafkaResult<ThreadedProducer<C>> {
-        ThreadedProducer::from_config_and_context(&self.producer_base(), context)
+    pub fn producer<C: ProducerContext + 'static>(&self, context: C) -> KafkaResult<PolledProducer<C>> {
+        PolledProducer::new(&self.producer_base(), context)
     }
 
     fn producer_base(&self) -> ClientConfig {
@@ -139,7 +140,7 @@ impl Clients {
         &self,
         transactional_id: &str,
         context: C,
-    ) -> KafkaResult<ThreadedProducer<C>> {
+    ) -> KafkaResult<PolledProducer<C>> {
         let mut config = self.producer_base();
         config
             .set("transactional.id", transactional_id)
@@ -147,7 +148,7 @@ impl Clients {
             .set("message.timeout.ms", TRANSACTION_RECORD_TIMEOUT_MS.to_string())
             // What became of its records the commit sums up; a report of each would cost more than to merge it.
             .set("delivery.report.only.error", "true");
-        ThreadedProducer::from_config_and_context(&config, context)
+        PolledProducer::new(&config, context)
     }
 
     pub fn admin(&self) -> KafkaResult<AdminClient<DefaultClientContext>> {

@@ -16,6 +16,7 @@ pub mod inbox;
 pub mod offsets;
 pub mod outbox;
 pub mod owners;
+pub mod polled;
 pub mod restore;
 pub mod topics;
 pub mod transaction;

@@ -7,9 +7,10 @@
 
 #![allow(unsafe_code, reason = "rdkafka does not wrap rd_kafka_produce_batch, and not rd_kafka_flush as it is")]
 
+use super::polled::PolledProducer;
 use rdkafka::bindings::*;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{Producer, ProducerContext};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::ptr;
@@ -22,7 +23,7 @@ pub type KeyValue<'r> = (&'r [u8], Option<&'r [u8]>);
 pub struct Outbox<C: ProducerContext + 'static> {
     // Dropped first: a topic belongs to its producer.
     topics: BTreeMap<String, Topic>,
-    producer: ThreadedProducer<C>,
+    producer: PolledProducer<C>,
     messages: Vec<rd_kafka_message_t>,
 }
 
@@ -33,11 +34,11 @@ struct Topic(*mut rd_kafka_topic_t);
 unsafe impl<C: ProducerContext + 'static> Send for Outbox<C> {}
 
 impl<C: ProducerContext + 'static> Outbox<C> {
-    pub fn new(producer: ThreadedProducer<C>) -> Outbox<C> {
+    pub fn new(producer: PolledProducer<C>) -> Outbox<C> {
         Outbox { topics: BTreeMap::new(), producer, messages: Vec::new() }
     }
 
-    pub fn producer(&self) -> &ThreadedProducer<C> {
+    pub fn producer(&self) -> &PolledProducer<C> {
         &self.producer
     }
 

@@ -6,12 +6,13 @@
 
 use super::clients::Clients;
 use super::outbox::{KeyValue, Outbox};
+use super::polled::PolledProducer;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use std::time::{Duration, Instant};
 
 /// What became of a transaction that did not plainly commit.
@@ -106,7 +107,7 @@ impl Transactions {
         self.outbox.as_mut().ok_or_else(|| TransactionError::Fatal("there is no producer any more".to_owned()))
     }
 
-    fn producer(&mut self) -> Result<&ThreadedProducer<Silent>, TransactionError> {
+    fn producer(&mut self) -> Result<&PolledProducer<Silent>, TransactionError> {
         Ok(self.outbox()?.producer())
     }
 

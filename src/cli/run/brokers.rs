@@ -5,11 +5,12 @@ use crate::config::Config;
 use crate::http::outside::{EvidenceOf, ForAudit, ForShard, Outside, OutsideError, PeerAnswer};
 use crate::kafka::clients::{Clients, Isolation};
 use crate::kafka::owners;
+use crate::kafka::polled::PolledProducer;
 use crate::retention::calendar::Timestamp;
 use rdkafka::ClientContext;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +44,7 @@ impl ProducerContext for Told {
 pub struct Brokers {
     clients: Clients,
     application: String,
-    producer: ThreadedProducer<Told>,
+    producer: PolledProducer<Told>,
     reader: BaseConsumer,
     owners: Mutex<Option<(Instant, BTreeMap<u32, String>)>>,
     peers: ureq::Agent,

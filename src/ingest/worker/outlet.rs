@@ -4,10 +4,11 @@ use super::{IngestError, locked, wall_ms};
 use crate::config::Config;
 use crate::ingest::instance::{Instance, Sink};
 use crate::kafka::clients::Clients;
+use crate::kafka::polled::PolledProducer;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl ProducerContext for Reports {
 }
 
 pub struct Outlet {
-    producer: ThreadedProducer<Reports>,
+    producer: PolledProducer<Reports>,
     deliveries: Arc<Deliveries>,
     signals: String,
     rejects: String,
