@@ -4,6 +4,8 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark is read in a terminal")]
 
+#[path = "../src/allocator.rs"]
+mod allocator;
 mod kafka;
 mod measure;
 mod one;
@@ -11,10 +13,6 @@ mod shard;
 mod workload;
 
 use clap::{Parser, ValueEnum};
-
-/// As the service has it.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures lapsed. Figures mean something in a release build only.
 #[derive(Parser)]

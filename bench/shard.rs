@@ -15,6 +15,7 @@ use lapsed::wire::progress::{self, History, Matched, PartitionProgress, Progress
 use lapsed::wire::signal::encode_activity;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a worker takes in at once when it is behind.
 const BATCH: usize = 100_000;
@@ -294,7 +295,7 @@ fn header(config: &Arc<Config>) -> Vec<u8> {
 pub fn memory(customers: usize) -> anyhow::Result<()> {
     let program = std::env::current_exe()?;
     for ids in [Ids::Uuid, Ids::Text36] {
-        let mut found = [Vec::new(), Vec::new()];
+        let mut found = [Vec::new(), Vec::new(), Vec::new()];
         for _ in runs() {
             let name = ids.to_possible_value().context("every variant has a name")?;
             let customers = customers.to_string();
@@ -305,18 +306,19 @@ pub fn memory(customers: usize) -> anyhow::Result<()> {
                 runs.push(word.parse()?);
             }
         }
-        let [resident, counted] = found;
+        let [resident, most, counted] = found;
         row(&format!("memory of the whole process, {}", ids.name()), "bytes/customer", resident);
+        row("  the most, while it grew", "bytes/customer", most);
         row(&format!("memory a shard knows of, {}", ids.name()), "bytes/customer", counted);
     }
     Ok(())
 }
 
-/// Prints what the process grew by, and what the shard counts, in bytes a customer.
+/// Prints what the process grew by, for good and at most, and what the shard counts, in bytes a customer.
 pub fn memory_of(ids: Ids, customers: usize) -> anyhow::Result<()> {
     let config = config();
     let mut out = Outputs::default();
-    let before = resident_bytes()?;
+    let before = process_bytes("VmRSS:")?;
     let mut shard = empty_shard(&config);
     for kind in 0..KINDS.len() {
         for begin in (0..customers).step_by(BATCH / 10) {
@@ -325,16 +327,19 @@ pub fn memory_of(ids: Ids, customers: usize) -> anyhow::Result<()> {
         }
     }
     settle(&mut shard, BEGIN, &mut out);
-    let grown = resident_bytes()? - before;
+    // What the last batches took goes back after a second.
+    std::thread::sleep(Duration::from_secs(3));
+    let (grown, most) = (process_bytes("VmRSS:")? - before, process_bytes("VmHWM:")? - before);
     let each = |bytes: usize| bytes as f64 / customers as f64;
-    println!("{} {}", each(grown), each(shard.memory_bytes()));
+    println!("{} {} {}", each(grown), each(most), each(shard.memory_bytes()));
     Ok(())
 }
 
-fn resident_bytes() -> anyhow::Result<usize> {
+/// What Linux tells of this process's memory under that name.
+fn process_bytes(name: &str) -> anyhow::Result<usize> {
     let status = std::fs::read_to_string("/proc/self/status").context("memory is measured on Linux")?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    let kilobytes: usize = line.split_whitespace().nth(1).context("no VmRSS")?.parse()?;
+    let line = status.lines().find(|line| line.starts_with(name)).context("memory is told under another name")?;
+    let kilobytes: usize = line.split_whitespace().nth(1).context("it tells no number")?.parse()?;
     Ok(kilobytes * 1024)
 }
 
@@ -387,7 +392,7 @@ pub fn backlog(customers: usize) -> anyhow::Result<()> {
         fill(&mut shard, customers, &mut out);
         let now = BEGIN + 400 * DAY;
         let stopped = settle(&mut shard, now, &mut out);
-        let before = resident_bytes()?;
+        let before = process_bytes("VmRSS:")?;
         let order = Order::Release {
             policy: "newsletter".to_owned(),
             version: config.rules.policies[0].version.clone(),
@@ -405,7 +410,7 @@ pub fn backlog(customers: usize) -> anyhow::Result<()> {
         anyhow::ensure!(stopped + sent == customers, "{stopped} and {sent} commands for {customers} customers");
         figures[0].push(sent as f64 / time.as_secs_f64());
         figures[1].push(before as f64 / customers as f64);
-        figures[2].push(resident_bytes()? as f64 / customers as f64);
+        figures[2].push(process_bytes("VmRSS:")? as f64 / customers as f64);
     }
     let [rate, before, after] = figures;
     row(&format!("{customers} due at once, released"), "commands/s", rate);
