@@ -29,8 +29,9 @@ const BATCH_BYTES_MAX: usize = 10 << 20;
 const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long a batch waits for more once it has something.
 const BATCH_LINGER: Duration = Duration::from_millis(100);
-/// How many records are received at once; between two of those a rebalance is heard of.
-const RECEIVE_MAX: usize = 10_000;
+/// How many records are received at once; between two of those a rebalance is heard of, and the bytes are counted:
+/// a record may have sixteen kilobytes.
+const RECEIVE_MAX: usize = 256;
 /// How often partitions are told where to deliver.
 const TAKE_IN_INTERVAL: Duration = Duration::from_millis(500);
 /// How often what was committed past is deleted.
