@@ -1,5 +1,6 @@
-//! Three runs of everything.
+//! Three runs of everything, and what a process takes.
 
+use anyhow::Context;
 use std::time::{Duration, Instant};
 
 const RUNS: usize = 3;
@@ -41,4 +42,12 @@ pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let begin = Instant::now();
     let result = run();
     (result, begin.elapsed())
+}
+
+/// What Linux tells of this process's memory under that name (`VmRSS:`, `VmHWM:`), in bytes.
+pub fn process_bytes(name: &str) -> anyhow::Result<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").context("memory is measured on Linux")?;
+    let line = status.lines().find(|line| line.starts_with(name)).context("memory is told under another name")?;
+    let kilobytes: usize = line.split_whitespace().nth(1).context("it tells no number")?.parse()?;
+    Ok(kilobytes * 1024)
 }

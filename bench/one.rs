@@ -1,6 +1,7 @@
 //! One measurement on Kafka, in a process of its own.
 
 use crate::kafka::{Report, now_ms};
+use crate::measure::process_bytes;
 use crate::workload::{Expected, write_login};
 use anyhow::Context;
 use clap::ValueEnum;
@@ -84,7 +85,7 @@ pub fn one(one: &One<'_>) -> anyhow::Result<Report> {
         _ => service(one)?,
     };
     report.records = expected.events as f64;
-    report.peak_mib = peak_memory_mib();
+    report.peak_mib = process_bytes("VmHWM:")? as f64 / f64::from(1 << 20);
     Ok(report)
 }
 
@@ -356,13 +357,6 @@ fn latency_ms(
     anyhow::ensure!(covered() == customers + SINGLE_EVENTS, "single events did not arrive");
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
-}
-
-fn peak_memory_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
 }
 
 /// Of this process, by user and kernel; Linux counts it in hundredths.

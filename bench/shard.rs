@@ -1,6 +1,6 @@
 //! One shard, without Kafka.
 
-use crate::measure::{rate, row, runs, timed};
+use crate::measure::{process_bytes, rate, row, runs, timed};
 use anyhow::Context;
 use clap::ValueEnum;
 use lapsed::config::{Config, Environment, load};
@@ -333,14 +333,6 @@ pub fn memory_of(ids: Ids, customers: usize) -> anyhow::Result<()> {
     let each = |bytes: usize| bytes as f64 / customers as f64;
     println!("{} {} {}", each(grown), each(most), each(shard.memory_bytes()));
     Ok(())
-}
-
-/// What Linux tells of this process's memory under that name.
-fn process_bytes(name: &str) -> anyhow::Result<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").context("memory is measured on Linux")?;
-    let line = status.lines().find(|line| line.starts_with(name)).context("memory is told under another name")?;
-    let kilobytes: usize = line.split_whitespace().nth(1).context("it tells no number")?.parse()?;
-    Ok(kilobytes * 1024)
 }
 
 /// Seen on days before `now`, so that none of them is due for months; 300 of them share a day.
